@@ -1,0 +1,90 @@
+package work
+
+import (
+	"context"
+	"time"
+
+	"github.com/cantus-network/cantus/artifact"
+)
+
+// A Kind may offer these besides. Whoever implements one guards it at compile time:
+//
+//	var _ work.Planner = (*Kind)(nil)
+//
+//	interface  who calls it   what for
+//	Planner    the scheduler  to get a job's tasks; a kind without it takes its tasks
+//	                          one by one through its own routes
+
+// Planner is a kind that derives a job's tasks from its spec and from earlier results.
+type Planner interface {
+	// Plan opens a job's plan: a new one where state is empty, else the plan as the last
+	// committed batch left it. The plan owns the part of the scheduler's state that it is
+	// given and keeps nothing elsewhere. Blobs holds the bodies of results.
+	Plan(ctx context.Context, job JobID, spec []byte, state State, env PlanEnv) (Plan, error)
+}
+
+// PlanEnv is what a plan gets from the gateway that it runs on.
+type PlanEnv struct {
+	Now          func() time.Time
+	Blobs        artifact.Store
+	AllowPrivate func(host string) bool // the network's genesis allows this host although it is not public
+}
+
+// Plan is the planner of one job. The scheduler calls it from one goroutine at a time.
+//
+// Next and Done write into a batch that the scheduler commits, with its own records of
+// the leases and receipts, atomically and durably. If the commit fails the scheduler
+// drops the plan and opens it anew from the state, so a plan may change its memory at once.
+type Plan interface {
+	// Next gives out tasks that may start now, at most max of them, in bundles. Each
+	// task is given out once: when a lease runs out the scheduler itself leases the
+	// bundle's rest anew. No bundles and not Finished means: ask again after Status.Wait.
+	Next(b Batch, max int) ([]Bundle, error)
+	// Done tells the outcomes of tasks, each exactly once.
+	Done(b Batch, outcomes []Outcome) error
+	Status() PlanStatus
+	Close() error
+}
+
+// Bundle is tasks that belong together: one worker does them in order.
+type Bundle struct {
+	Tasks []Task        // without their Spec, which is the job's
+	Pace  time.Duration // from one task's start to the next one's
+}
+
+// Outcome is how a task ended.
+type Outcome struct {
+	Task   Task
+	Result Result // zero when Failed
+	Units  uint64
+	Worker PublicKey
+	// Failed means that several workers in turn could not do the task.
+	Failed bool
+	Reason string
+}
+
+// PlanStatus is a plan's progress.
+type PlanStatus struct {
+	Queued   uint64 // tasks known and not yet given out
+	Out      uint64 // given out and not yet done
+	Done     uint64
+	Failed   uint64
+	Finished bool              // nothing is queued or out, and nothing will come
+	Wait     time.Duration     // when Next gave nothing: how long until it may
+	Counts   map[string]uint64 // the kind's own figures for people: "pages", "bytes"
+}
+
+// State is the plan's part of the scheduler's database, read as of the last commit.
+type State interface {
+	// Get returns nil and no error where there is no such key. The bytes are the caller's.
+	Get(key []byte) ([]byte, error)
+	// Scan calls f for each key from start (inclusive) to end (exclusive, nil for the
+	// last) in order until f returns false. The slices are valid during the call only.
+	Scan(start, end []byte, f func(key, value []byte) bool) error
+}
+
+// Batch collects writes that are committed together.
+type Batch interface {
+	Set(key, value []byte)
+	Delete(key []byte)
+}

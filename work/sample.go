@@ -1,0 +1,127 @@
+package work
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+)
+
+// Beacon derives an epoch's beacon from the hash of the first block after the one that
+// holds its commitment. Gateway and workers could not know it when the epoch was committed;
+// docs/threat-model.md says what that block's proposer could.
+func Beacon(chain string, job JobID, epoch uint64, blockHash []byte) [32]byte {
+	var n [16]byte
+	binary.BigEndian.PutUint64(n[:8], uint64(job))
+	binary.BigEndian.PutUint64(n[8:], epoch)
+	return domainHash(domainBeacon, n[:], blockHash, []byte(chain))
+}
+
+// SampleCount is how many samples an epoch of so many receipts gets at an audit rate in
+// basis points: rounded up, at least one, at most max.
+func SampleCount(receipts uint64, auditBps, max uint32) int {
+	if receipts == 0 || max == 0 {
+		return 0
+	}
+	hi, lo := bits.Mul64(receipts, uint64(auditBps))
+	lo, carry := bits.Add64(lo, 9_999, 0)
+	hi += carry
+	if hi >= 10_000 {
+		return int(max)
+	}
+	n, _ := bits.Div64(hi, lo, 10_000)
+	return int(min(max64(n, 1), uint64(max), receipts))
+}
+
+func max64(a, b uint64) uint64 {
+	if a > b {
+		return a
+	}
+	return b
+}
+
+// Samples draws n units of an epoch's. Drawing units rather than receipts makes a
+// receipt as likely to be audited as it is dear. Draws are independent, so two may fall on
+// one receipt.
+func Samples(beacon [32]byte, units uint64, n int) []uint64 {
+	if units == 0 {
+		return nil
+	}
+	draws := make([]uint64, n)
+	for i := range draws {
+		var c [4]byte
+		binary.BigEndian.PutUint32(c[:], uint32(i))
+		h := domainHash(domainSample, beacon[:], c[:])
+		draws[i] = modulo(h, units)
+	}
+	return draws
+}
+
+// modulo reduces a 256-bit number, so the bias is below 2⁻¹⁹².
+func modulo(h [32]byte, m uint64) uint64 {
+	var r uint64
+	for i := 0; i < 32; i += 8 {
+		_, r = bits.Div64(r, binary.BigEndian.Uint64(h[i:]), m)
+	}
+	return r
+}
+
+// Candidate is a worker that may be drawn as an auditor.
+type Candidate struct {
+	Key      PublicKey
+	Operator string
+	Network  string
+}
+
+// Auditors draws up to n auditors for a sample from the candidates: those whose operator
+// is not the audited worker's and is not yet drawn for this sample, by the order of a hash
+// that the beacon fixes, those of another declared network first. The order of the
+// candidates does not matter. The caller passes only workers that were active, did this
+// kind, and were enrolled before the epoch was committed.
+func Auditors(beacon [32]byte, sample uint32, audited Candidate, candidates []Candidate, n int) []PublicKey {
+	type ranked struct {
+		Candidate
+		near bool
+		hash [32]byte
+	}
+	var c [4]byte
+	binary.BigEndian.PutUint32(c[:], sample)
+	rank := make([]ranked, 0, len(candidates))
+	for _, w := range candidates {
+		if w.Operator == audited.Operator || w.Key == audited.Key {
+			continue
+		}
+		near := w.Network != "" && w.Network == audited.Network
+		rank = append(rank, ranked{w, near, domainHash(domainAuditor, beacon[:], c[:], w.Key[:])})
+	}
+	slices.SortFunc(rank, func(a, b ranked) int {
+		if a.near != b.near {
+			if a.near {
+				return 1
+			}
+			return -1
+		}
+		return slices.Compare(a.hash[:], b.hash[:])
+	})
+	var drawn []PublicKey
+	var operators []string
+	for _, w := range rank {
+		if len(drawn) == n {
+			break
+		}
+		if slices.Contains(operators, w.Operator) {
+			continue
+		}
+		drawn = append(drawn, w.Key)
+		operators = append(operators, w.Operator)
+	}
+	return drawn
+}
+
+// SettledRoot chains the receipts root of a settled epoch onto those before it. A
+// job's settled root is the chain over all of its epochs; the first link is all zero.
+func SettledRoot(previous [32]byte, job JobID, epoch uint64, receipts Hash) [32]byte {
+	var n [16]byte
+	binary.BigEndian.PutUint64(n[:8], uint64(job))
+	binary.BigEndian.PutUint64(n[8:], epoch)
+	return domainHash(domainSettled, previous[:], n[:], receipts[:])
+}
