@@ -23,6 +23,7 @@ var (
 		InfConvert:    cbor.InfConvertFloat16,
 		IndefLength:   cbor.IndefLengthForbidden,
 		TagsMd:        cbor.TagsForbidden,
+		NilContainers: cbor.NilContainerAsEmpty, // nil and empty are one value, so they have one encoding
 	}.EncMode())
 	decMode = must(cbor.DecOptions{
 		DupMapKey:         cbor.DupMapKeyEnforcedAPF,

@@ -17,26 +17,19 @@ func Beacon(chain string, job JobID, epoch uint64, blockHash []byte) [32]byte {
 }
 
 // SampleCount is how many samples an epoch of so many receipts gets at an audit rate in
-// basis points: rounded up, at least one, at most max.
-func SampleCount(receipts uint64, auditBps, max uint32) int {
-	if receipts == 0 || max == 0 {
+// basis points: rounded up, at least one, at most limit.
+func SampleCount(receipts uint64, auditBps, limit uint32) int {
+	if receipts == 0 || limit == 0 {
 		return 0
 	}
 	hi, lo := bits.Mul64(receipts, uint64(auditBps))
 	lo, carry := bits.Add64(lo, 9_999, 0)
 	hi += carry
 	if hi >= 10_000 {
-		return int(max)
+		return int(limit)
 	}
 	n, _ := bits.Div64(hi, lo, 10_000)
-	return int(min(max64(n, 1), uint64(max), receipts))
-}
-
-func max64(a, b uint64) uint64 {
-	if a > b {
-		return a
-	}
-	return b
+	return int(min(max(n, 1), uint64(limit), receipts))
 }
 
 // Samples draws n units of an epoch's. Drawing units rather than receipts makes a
