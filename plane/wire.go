@@ -12,11 +12,16 @@ const (
 	MaxMessage  = 1 << 20 // bytes of any request or reply
 	MaxBundles  = 64      // bundles in one lease
 	MaxTasks    = 256     // tasks in one lease
-	MaxFinished = 256     // tasks in one report
+	MaxAudits   = 64      // audits, and reveals, in one lease
+	MaxFinished = 256     // receipts, failures, verdicts and reveals together in one report
+	MaxHolding  = 4096    // leases that a worker lists as held
+	MaxKinds    = 32      // kinds that a worker names
+	MaxReason   = 200     // bytes of a reason
 )
 
 // Every message is the canonical CBOR (work.Encode) of one of these types. A worker asks,
-// the gateway answers; nothing comes unasked but a Nudge.
+// the gateway answers; nothing comes unasked but a Nudge. MaxMessage holds for the whole
+// of a message, so who makes a LeaseReply packs by bytes as well as by number.
 
 // HelloRequest opens a session: who the worker is and what it can do.
 type HelloRequest struct {
@@ -38,7 +43,7 @@ type HelloReply struct {
 }
 
 // LeaseRequest asks for work. It is also the heartbeat: asking renews nothing but shows
-// that the worker lives.
+// that the worker lives. With Max 0 it asks for audits and reveals alone.
 type LeaseRequest struct {
 	_     struct{} `cbor:",toarray"`
 	Max   uint32   // bundles
@@ -123,7 +128,10 @@ type DoneRequest struct {
 type Failure struct {
 	_      struct{} `cbor:",toarray"`
 	Lease  LeaseID
-	Reason string // at most 200 bytes
+	Reason string // at most MaxReason bytes
+	// Untried means that the worker never started the task, because it is stopping: it
+	// says nothing about the task.
+	Untried bool
 }
 
 // VerdictCommit is an auditor's sealed verdict.
@@ -149,7 +157,7 @@ type VerdictReveal struct {
 
 // DoneReply acknowledges. What it acknowledges survives a crash of the gateway.
 type DoneReply struct {
-	_        struct{} `cbor:",toarray"`
+	_        struct{}             `cbor:",toarray"`
 	Vouchers []work.SignedVoucher // the newest of each job that the receipts named
 	Refused  []Refusal
 }
@@ -158,7 +166,8 @@ type DoneReply struct {
 type Refusal struct {
 	_      struct{} `cbor:",toarray"`
 	Job    work.JobID
-	Seq    uint64 // the task, or the sample of a verdict
+	Epoch  uint64 // of a verdict or reveal; 0 for a receipt, since epochs count from 1
+	Seq    uint64 // the task, or the sample of a verdict or reveal
 	Reason string
 }
 

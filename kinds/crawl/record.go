@@ -45,46 +45,58 @@ type Fetch struct {
 	_     struct{} `cbor:",toarray"`
 	Mode  Mode
 	URL   string // canonical
-	Depth uint32
+	Depth uint32 // links from a seed; of a sitemap how deep in indexes; of a robots.txt redirects
 }
 
 // Record is a result's body: everything that the network knows about one exchange. The
 // bytes themselves are in the blob that WARC names.
+//
+// Either Error is set, and then nothing else is but URL and Time; or there was a response,
+// and then Status and WARC are set. Everything but URL, Time, IP, WARC and Members is
+// a function of the response that WARC holds: see derive.go.
 type Record struct {
 	_     struct{} `cbor:",toarray"`
 	URL   string
 	Time  int64  // Unix milliseconds of the request
 	Error string // why there was no response: one of the classes in errors.go; else empty
 	// What the server said.
-	Status     uint16
+	Status     uint16 // 200 to 599
 	IP         string // the address that answered
-	Location   string // canonical target of a redirect
-	MediaType  string // lower-case, without parameters
-	Charset    string
+	Location   string // canonical target of a redirect; "" where it is none that is fetched
+	MediaType  string // lower-case, without parameters; sniffed where the server named none
+	Charset    string // the encoding that the text was decoded from, else what the server named
 	RetryAfter uint32 // seconds, of a 429 or 503
-	Truncated  bool   // the body was longer than the spec allows
-	// What it sent. Digest is of the body with its content coding undone.
+	// Truncated says that the body as stored is not all of it: it was longer than the spec
+	// allows, or is of a type that is not kept (see Keeps) and left out altogether.
+	Truncated bool
+	// What it sent. Digest is of the body as stored, with its codings undone.
 	Digest artifact.Digest
 	Size   uint64
 	// What an HTML page or plain text says. TextDigest is of the text that package
-	// text extracts.
-	Title      string
+	// text extracts, zero where it extracts none.
+	Title      string // of a sitemap its root element's name: urlset, sitemapindex, rss, feed or text
 	Language   string
 	TextDigest artifact.Digest
 	SimHash    uint64
-	NoIndex    bool
-	NoFollow   bool
-	Links      []string // canonical, unique, in the order of the page; of a sitemap its URLs
+	NoIndex    bool     // by its meta tags or X-Robots-Tag: not for the dataset
+	NoFollow   bool     // likewise: its links are not followed
+	Links      []string // canonical, unique, in the order of the page; of a sitemap its URLs; only of status 2xx
 	// The exchange as WARC records, each a gzip member: request, response, metadata.
 	WARC    artifact.Digest
 	Members [3]uint32 // their lengths
 }
 
-// MaxLinks bounds the links that a record keeps.
-const MaxLinks = 5000
-
 // EncodeSpec and its fellows are the kind's wire forms: canonical CBOR as in package work.
 func EncodeSpec(s Spec) ([]byte, error) { return work.Encode(s) }
+
+// DecodeSpec reads a job's spec. It does not check it: Kind.Check does.
+func DecodeSpec(b []byte) (Spec, error) {
+	s, err := work.Decode[Spec](b, work.MaxSpec)
+	if err != nil {
+		return s, fmt.Errorf("crawl spec: %w", err)
+	}
+	return s, nil
+}
 
 // DecodeFetch reads a task's body.
 func DecodeFetch(b []byte) (Fetch, error) {
@@ -102,4 +114,10 @@ func DecodeRecord(b []byte) (Record, error) {
 		return r, fmt.Errorf("crawl result: %w", err)
 	}
 	return r, nil
+}
+
+// IsPage reports whether the record is of a page for the dataset: asked for as a page,
+// answered with a status 2xx, of a type that is kept, and not asking to be left out.
+func (f Fetch) IsPage(r Record) bool {
+	return f.Mode == ModePage && r.Status >= 200 && r.Status < 300 && !r.NoIndex && Keeps(r.MediaType)
 }

@@ -383,6 +383,7 @@ func (m *MsgEnrollWorkersResponse) XXX_DiscardUnknown() {
 
 var xxx_messageInfo_MsgEnrollWorkersResponse proto.InternalMessageInfo
 
+// MsgUpdateWorker changes an enrolled worker. What is empty stays as it is.
 type MsgUpdateWorker struct {
 	Operator string   `protobuf:"bytes,1,opt,name=operator,proto3" json:"operator,omitempty"`
 	Key      []byte   `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
@@ -712,6 +713,8 @@ func (m *MsgRegisterGatewayResponse) XXX_DiscardUnknown() {
 
 var xxx_messageInfo_MsgRegisterGatewayResponse proto.InternalMessageInfo
 
+// MsgUpdateGateway changes a gateway. An empty url or status stays as it is; the fee is
+// always taken.
 type MsgUpdateGateway struct {
 	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
 	Url     string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`

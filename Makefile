@@ -1,0 +1,127 @@
+# Cantus. `make help` lists what there is; nothing here needs more than Go, but for
+# `make e2e`, which also uses Node, nginx and jq.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The same flags everywhere: another set would compile everything, some 840 modules, anew.
+export GOFLAGS := -trimpath -tags=netgo -buildvcs=false
+
+# Only the linker sees the version, so that another one relinks and compiles nothing.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+BIN := bin
+# Test binaries that link the ledger are large: how many may be built side by side.
+JOBS ?= 2
+FUZZTIME ?= 10s
+# The site that `make demo` crawls; empty for these very docs, served by the gateway.
+SEED ?=
+TOOL := go tool -modfile=.ci/tools.mod
+
+##@ Build and use
+
+.PHONY: build
+build: ## Build bin/cantus and bin/cantus-worker
+	mkdir -p $(BIN)
+	go build -p $(JOBS) -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+	ls -lh $(BIN)
+
+.PHONY: install
+install: ## Install the commands into Go's bin directory
+	go install -ldflags '$(LDFLAGS)' ./cmd/...
+
+.PHONY: demo
+demo: build ## Crawl, settle and verify on a network of one machine; SEED=https://… for a site of your choice
+	test/demo.sh $(SEED)
+
+##@ Check
+
+.PHONY: test
+test: ## The fast suite: every package
+	go test -p $(JOBS) -timeout 15m ./...
+
+.PHONY: test-light
+test-light: ## The packages that do not link the ledger; the first ones to run while working
+	go test -p $(JOBS) $$(go list -deps=false ./... | grep -vE '/(ledger|cmd|internal/testnet)(/|$$)')
+
+.PHONY: race
+race: ## The same packages under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race -p $(JOBS) $$(go list ./... | grep -vE '/(ledger|cmd|internal/testnet)(/|$$)')
+
+.PHONY: e2e
+e2e: build ## A whole network on real input: clients from npm, 2,000 pages and more, money, resume
+	test/e2e.sh
+
+.PHONY: fuzz
+fuzz: ## Each fuzz target for FUZZTIME (10s)
+	.ci/fuzz $(FUZZTIME)
+
+.PHONY: lint
+lint: fmt-check vet staticcheck vulncheck gen-check ## Everything that finds mistakes without running the code
+
+.PHONY: fmt
+fmt: ## Format the Go code
+	gofmt -w $$(.ci/gofiles)
+
+.PHONY: fmt-check
+fmt-check:
+	out=$$(gofmt -l $$(.ci/gofiles)); [ -z "$$out" ] || { echo "not gofmt-ed, run make fmt:"; echo "$$out"; exit 1; }
+
+.PHONY: vet
+vet:
+	go vet ./...
+
+.PHONY: staticcheck
+staticcheck:
+	$(TOOL) staticcheck ./...
+
+# The vulnerability database is on the network; a machine that cannot reach it says so
+# and goes on, a finding fails.
+.PHONY: vulncheck
+vulncheck:
+	.ci/vulncheck $(TOOL) govulncheck
+
+##@ Generate
+
+.PHONY: gen
+gen: ## Write what is generated: Go from proto/, pages of the documentation
+	go run ./internal/protogen
+	go run ./docs/docgen
+
+.PHONY: gen-check
+gen-check: ## Fail if make gen would change anything
+	go run ./internal/protogen -check
+	go run ./docs/docgen -check
+
+##@ Measure
+
+.PHONY: bench
+bench: ## List the benchmarks
+	@sed -n 's/^# \(bench\/[^:]*\): /  \1  /p' bench/*.sh
+
+.PHONY: bench-crawl
+bench-crawl: build ## Pages a second through the whole network, and 50 pages from command to settled
+	bench/crawl.sh
+
+.PHONY: bench-worker
+bench-worker: build ## Size of cantus-worker, and its memory when idle
+	bench/worker.sh
+
+.PHONY: bench-go
+bench-go: ## The Go benchmarks of the packages that do not link the ledger
+	go test -run '^$$' -bench . -benchtime 1s $$(go list ./... | grep -vE '/(ledger|cmd|internal/testnet)(/|$$)')
+
+##@ Rest
+
+.PHONY: clean
+clean: ## Remove what was built; caches stay
+	rm -rf $(BIN)
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,177 @@
+package market
+
+import (
+	"context"
+	"fmt"
+
+	sdk "github.com/cosmos/cosmos-sdk/types"
+	"github.com/cosmos/cosmos-sdk/types/query"
+
+	"github.com/cantus-network/cantus/ledger/x/work/types"
+	"github.com/cantus-network/cantus/scheduler"
+	"github.com/cantus-network/cantus/work"
+)
+
+// Chain is what a gateway needs besides the market's records: blocks, and a way to send.
+type Chain interface {
+	// WaitHeight returns the newest height once it is above the given one.
+	WaitHeight(ctx context.Context, above int64) (int64, error)
+	// Send returns once the messages are in a block, in one transaction, and succeeded.
+	Send(ctx context.Context, msgs ...sdk.Msg) error
+}
+
+// Gateway is the scheduler's ledger: a View and the transactions of one gateway.
+type Gateway struct {
+	View
+	chain   Chain
+	address string
+}
+
+var _ scheduler.Ledger = (*Gateway)(nil)
+
+// NewGateway speaks for the gateway at address, whose account chain signs with.
+func NewGateway(v View, chain Chain, address string) *Gateway {
+	return &Gateway{View: v, chain: chain, address: address}
+}
+
+// named gives an absent record the name that the scheduler knows it by.
+func named(err, name error) error {
+	if NotFound(err) {
+		return fmt.Errorf("%w: %w", name, err)
+	}
+	return err
+}
+
+func (g *Gateway) WaitHeight(ctx context.Context, above int64) (int64, error) {
+	return g.chain.WaitHeight(ctx, above)
+}
+
+func (g *Gateway) Params(ctx context.Context) (scheduler.Params, error) {
+	p, err := g.View.Params(ctx)
+	if err != nil {
+		return scheduler.Params{}, err
+	}
+	return scheduler.Params{GraceBlocks: p.GraceBlocks, MaxWorkersPerTx: int(p.MaxWorkersPerTx), AllowLoopback: p.AllowLoopback}, nil
+}
+
+func (g *Gateway) Jobs(ctx context.Context) ([]work.Job, error) {
+	records, err := g.JobRecords(ctx, "", g.address, true)
+	if err != nil {
+		return nil, err
+	}
+	jobs := make([]work.Job, 0, len(records))
+	for _, r := range records {
+		j, err := Job(r)
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, j)
+	}
+	return jobs, nil
+}
+
+func (g *Gateway) Job(ctx context.Context, id work.JobID) (work.Job, error) {
+	j, err := g.View.Job(ctx, id)
+	return j, named(err, scheduler.ErrNoJob)
+}
+
+func (g *Gateway) Epoch(ctx context.Context, job work.JobID, number uint64) (work.Epoch, error) {
+	e, err := g.View.Epoch(ctx, job, number)
+	return e, named(err, scheduler.ErrNoEpoch)
+}
+
+func (g *Gateway) Worker(ctx context.Context, key work.PublicKey) (work.Worker, error) {
+	r, err := g.WorkerRecord(ctx, key)
+	if err != nil {
+		return work.Worker{}, named(err, scheduler.ErrNoWorker)
+	}
+	return Worker(r)
+}
+
+func (g *Gateway) Claimed(ctx context.Context, job work.JobID, worker work.PublicKey) (scheduler.Claimed, error) {
+	c, err := g.View.Claimed(ctx, job, worker)
+	return scheduler.Claimed{Units: c.Units, Forfeited: c.Forfeited}, err
+}
+
+func (g *Gateway) Challenges(ctx context.Context) ([]scheduler.Challenge, error) {
+	jobs, err := g.JobRecords(ctx, "", g.address, true)
+	if err != nil {
+		return nil, err
+	}
+	var out []scheduler.Challenge
+	for _, j := range jobs {
+		if j.OpenChallenges == 0 {
+			continue
+		}
+		records, err := all(ctx, func(p *query.PageRequest) ([]types.Challenge, *query.PageResponse, error) {
+			r, err := g.Work.Challenges(ctx, &types.QueryChallengesRequest{Job: j.Id, Pagination: p})
+			if err != nil {
+				return nil, nil, err
+			}
+			return r.Challenges, r.Pagination, nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list the challenges of job %d: %w", j.Id, err)
+		}
+		for _, c := range records {
+			k, err := work.KeyFromBytes(c.Worker)
+			if err != nil {
+				return nil, fmt.Errorf("challenge %d: %w", c.Id, err)
+			}
+			out = append(out, scheduler.Challenge{ID: c.Id, Job: work.JobID(c.Job), Worker: k, Epoch: c.Epoch, Units: c.Units})
+		}
+	}
+	return out, nil
+}
+
+func (g *Gateway) CommitEpoch(ctx context.Context, c scheduler.Commitment) error {
+	return g.chain.Send(ctx, &types.MsgCommitEpoch{
+		Gateway: g.address, Job: uint64(c.Job), Number: c.Number,
+		ReceiptsRoot: c.Receipts.Hash[:], Receipts: c.Receipts.Leaves, Units: c.Receipts.Sum,
+		PayRoot: c.Pay.Hash[:], Workers: c.Pay.Leaves, TotalUnits: c.Pay.Sum, Finish: c.Finish,
+	})
+}
+
+func (g *Gateway) OpenReceipts(ctx context.Context, job work.JobID, epoch uint64, openings []scheduler.Opening) error {
+	m := &types.MsgOpenReceipts{Gateway: g.address, Job: uint64(job), Epoch: epoch}
+	for _, o := range openings {
+		m.Openings = append(m.Openings, types.Opening{Sample: o.Sample, Receipt: o.Receipt, Proof: wireProof(o.Proof)})
+	}
+	return g.chain.Send(ctx, m)
+}
+
+func (g *Gateway) CommitVerdicts(ctx context.Context, job work.JobID, epoch uint64, verdicts []scheduler.VerdictCommitment) error {
+	m := &types.MsgCommitVerdicts{Sender: g.address, Job: uint64(job), Epoch: epoch}
+	for _, v := range verdicts {
+		m.Verdicts = append(m.Verdicts, types.VerdictCommitment{Sample: v.Sample, Auditor: v.Auditor[:], Commitment: v.Commitment[:], Signature: v.Signature})
+	}
+	return g.chain.Send(ctx, m)
+}
+
+func (g *Gateway) RevealVerdicts(ctx context.Context, job work.JobID, epoch uint64, verdicts []scheduler.VerdictReveal) error {
+	m := &types.MsgRevealVerdicts{Sender: g.address, Job: uint64(job), Epoch: epoch}
+	for _, v := range verdicts {
+		m.Verdicts = append(m.Verdicts, types.VerdictReveal{Sample: v.Sample, Auditor: v.Auditor[:], Outcome: types.Outcome(v.Outcome), Evidence: v.Evidence[:], Salt: v.Salt[:]})
+	}
+	return g.chain.Send(ctx, m)
+}
+
+func (g *Gateway) FinishJob(ctx context.Context, job work.JobID) error {
+	return g.chain.Send(ctx, &types.MsgFinishJob{Gateway: g.address, Job: uint64(job)})
+}
+
+func (g *Gateway) Claim(ctx context.Context, job work.JobID, epoch uint64, claims []scheduler.PayProof) error {
+	m := &types.MsgClaim{Sender: g.address, Job: uint64(job), Epoch: epoch}
+	for _, c := range claims {
+		m.Claims = append(m.Claims, payProof(c))
+	}
+	return g.chain.Send(ctx, m)
+}
+
+func (g *Gateway) AnswerChallenge(ctx context.Context, id, epoch uint64, pay scheduler.PayProof) error {
+	return g.chain.Send(ctx, &types.MsgAnswerChallenge{Gateway: g.address, Challenge: id, Epoch: epoch, Pay: payProof(pay)})
+}
+
+func payProof(c scheduler.PayProof) types.PayProof {
+	return types.PayProof{Worker: c.Worker[:], Units: c.Units, Proof: wireProof(c.Proof)}
+}

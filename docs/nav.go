@@ -1,0 +1,60 @@
+package docs
+
+// nav is every page in the order of the menu. A page that is not listed does not exist.
+var nav = []section{
+	{"Start", []string{
+		"README.md",
+		"getting-started.md",
+		"concepts.md",
+		"commands.md",
+		"troubleshooting.md",
+	}},
+	{"How it works", []string{
+		"flow.md",
+		"economics.md",
+		"audits.md",
+		"receipts.md",
+		"lineage.md",
+		"ledger.md",
+		"plane.md",
+		"threat-model.md",
+	}},
+	{"Crawling", []string{
+		"crawling.md",
+		"datasets.md",
+		"crawl.md",
+	}},
+	{"Running it", []string{
+		"operating.md",
+		"workers.md",
+		"gateways.md",
+		"observability.md",
+		"api.md",
+		"benchmarks.md",
+	}},
+	{"Working on it", []string{
+		"development.md",
+		"kinds.md",
+		"adr/README.md",
+		"adr/0001-sum-trees.md",
+		"adr/0002-one-task-one-exchange.md",
+		"adr/0003-plan-state.md",
+		"adr/0004-session-bus.md",
+		"adr/0005-node-keys-hold-no-funds.md",
+		"adr/0006-unit-price-split.md",
+	}},
+	{"Reference", []string{
+		"reference/glossary.md",
+		"reference/parameters.md",
+		"reference/messages-work.md",
+		"reference/types-work.md",
+		"reference/queries-work.md",
+		"reference/lineage.md",
+		"reference/packages.md",
+	}},
+}
+
+type section struct {
+	Title string
+	Files []string
+}

@@ -1,0 +1,57 @@
+package crawl
+
+import (
+	"fmt"
+
+	"github.com/cantus-network/cantus/artifact"
+	"github.com/cantus-network/cantus/kinds/crawl/warc"
+)
+
+// Answer reads the bodies of a task and of its result and holds them against each other,
+// as Kind.Meter does, without the blobs.
+func Answer(s Spec, task, result []byte) (Fetch, Record, error) {
+	f, err := DecodeFetch(task)
+	if err != nil {
+		return Fetch{}, Record{}, err
+	}
+	if err := f.check(); err != nil {
+		return Fetch{}, Record{}, err
+	}
+	r, err := DecodeRecord(result)
+	if err != nil {
+		return Fetch{}, Record{}, err
+	}
+	var blobs []artifact.Digest
+	if !r.WARC.IsZero() {
+		blobs = []artifact.Digest{r.WARC}
+	}
+	return f, r, r.check(s, f, blobs)
+}
+
+// Recheck holds a record that Answer accepted against the blob that it names: the record
+// must be exactly what follows from the exchange in it. It returns that exchange and the
+// page's text.
+func Recheck(s Spec, f Fetch, r Record, blob []byte) (warc.Exchange, string, error) {
+	bad := func(err error) (warc.Exchange, string, error) {
+		return warc.Exchange{}, "", fmt.Errorf("%w: %s: %w", ErrResult, f.URL, err)
+	}
+	if d := artifact.Sum(blob); d != r.WARC {
+		return bad(fmt.Errorf("the blob has digest %s, the record says %s", d, r.WARC))
+	}
+	ex, err := warc.ParseLimit(blob, r.Members, int64(f.limit(s)))
+	if err != nil {
+		return bad(err)
+	}
+	if ex.URL != f.URL {
+		return bad(fmt.Errorf("the exchange is with %.80q", ex.URL))
+	}
+	want, page, err := derive(f, ex)
+	if err != nil {
+		return bad(err)
+	}
+	want.WARC, want.Members = r.WARC, r.Members
+	if !equal(want, r) {
+		return bad(fmt.Errorf("the record is not what its exchange gives"))
+	}
+	return ex, page, nil
+}

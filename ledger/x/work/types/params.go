@@ -1,0 +1,130 @@
+package types
+
+import (
+	"cosmossdk.io/math"
+
+	"github.com/cantus-network/cantus/ledger/chain"
+)
+
+// BasisPoints is the whole, in the unit of every share.
+const BasisPoints = 10_000
+
+// maxWindow bounds every window, so that sums of heights can't overflow.
+const maxWindow = 1 << 40
+
+// DefaultParams are the rules of a public network with blocks of about two seconds.
+func DefaultParams() Params {
+	return Params{
+		MinWorkerBond:         chain.Notes(100),
+		MinGatewayBond:        chain.Notes(1000),
+		UnbondingBlocks:       604_800,    // 14 days
+		OpenBlocks:            300,        // 10 minutes
+		VerdictCommitBlocks:   1_800,      // an hour
+		VerdictRevealBlocks:   900,        // half an hour
+		ChallengeBlocks:       1_800,      // an hour
+		AnswerBlocks:          1_800,      // an hour
+		MaxJobBlocks:          15_768_000, // a year
+		GraceBlocks:           43_200,     // a day
+		ProtocolFeeBps:        200,
+		AuditFeeBps:           300,
+		MaxGatewayFeeBps:      2_000,
+		MaxRoyaltyBps:         3_000,
+		MinAuditBps:           100,
+		MaxSamples:            32,
+		Auditors:              3,
+		FalseReceiptSlashBps:  5_000,
+		GatewayFaultSlashBps:  1_000,
+		SilentAuditorSlashBps: 10,
+		ChallengeDeposit:      chain.Notes(10),
+		MaxWorkersPerTx:       100,
+	}
+}
+
+// DevnetParams are the rules of a one-machine network with blocks of 200 ms: an epoch
+// can settle a second after its commitment, and nothing takes longer than half a minute.
+func DevnetParams() Params {
+	p := DefaultParams()
+	p.UnbondingBlocks = 100
+	p.OpenBlocks = 25
+	p.VerdictCommitBlocks = 25
+	p.VerdictRevealBlocks = 25
+	p.ChallengeBlocks = 5
+	p.AnswerBlocks = 25
+	p.MaxJobBlocks = 1_000_000
+	p.GraceBlocks = 100
+	p.ChallengeDeposit = chain.Notes(1)
+	p.AllowLoopback = true
+	return p
+}
+
+// Validate refuses parameters under which the market's sums or windows don't work out.
+func (p Params) Validate() error {
+	for _, a := range []struct {
+		name  string
+		value math.Int
+	}{
+		{"min_worker_bond", p.MinWorkerBond},
+		{"min_gateway_bond", p.MinGatewayBond},
+		{"challenge_deposit", p.ChallengeDeposit},
+	} {
+		if err := CheckAmount("params: "+a.name, a.value); err != nil {
+			return err
+		}
+	}
+	for _, w := range []struct {
+		name  string
+		value int64
+	}{
+		{"unbonding_blocks", p.UnbondingBlocks},
+		{"open_blocks", p.OpenBlocks},
+		{"verdict_commit_blocks", p.VerdictCommitBlocks},
+		{"verdict_reveal_blocks", p.VerdictRevealBlocks},
+		{"challenge_blocks", p.ChallengeBlocks},
+		{"answer_blocks", p.AnswerBlocks},
+		{"max_job_blocks", p.MaxJobBlocks},
+		{"grace_blocks", p.GraceBlocks},
+	} {
+		if w.value < 1 || w.value > maxWindow {
+			return ErrInvalid.Wrapf("params: %s is %d, want 1 to %d blocks", w.name, w.value, int64(maxWindow))
+		}
+	}
+	// A worker that asks for its bond back right after its receipts were committed must
+	// still be there to be slashed when they are judged.
+	if audit := 1 + p.OpenBlocks + p.VerdictCommitBlocks + p.VerdictRevealBlocks; p.UnbondingBlocks < audit {
+		return ErrInvalid.Wrapf("params: unbonding_blocks is %d, want at least the %d that an audit may take", p.UnbondingBlocks, audit)
+	}
+	for _, b := range []struct {
+		name  string
+		value uint32
+	}{
+		{"protocol_fee_bps", p.ProtocolFeeBps},
+		{"audit_fee_bps", p.AuditFeeBps},
+		{"max_gateway_fee_bps", p.MaxGatewayFeeBps},
+		{"max_royalty_bps", p.MaxRoyaltyBps},
+		{"min_audit_bps", p.MinAuditBps},
+		{"false_receipt_slash_bps", p.FalseReceiptSlashBps},
+		{"gateway_fault_slash_bps", p.GatewayFaultSlashBps},
+		{"silent_auditor_slash_bps", p.SilentAuditorSlashBps},
+	} {
+		if b.value > BasisPoints {
+			return ErrInvalid.Wrapf("params: %s is %d, want at most %d", b.name, b.value, BasisPoints)
+		}
+	}
+	if sum := p.ProtocolFeeBps + p.AuditFeeBps + p.MaxGatewayFeeBps + p.MaxRoyaltyBps; sum >= BasisPoints {
+		return ErrInvalid.Wrapf("params: the greatest fees sum to %d bps, which leaves the workers nothing", sum)
+	}
+	switch {
+	case p.MaxSamples < 1 || p.MaxSamples > 256:
+		return ErrInvalid.Wrapf("params: max_samples is %d, want 1 to 256", p.MaxSamples)
+	case p.Auditors < 1 || p.Auditors > 15:
+		return ErrInvalid.Wrapf("params: auditors is %d, want 1 to 15", p.Auditors)
+	case p.MaxWorkersPerTx < 1 || p.MaxWorkersPerTx > 1000:
+		return ErrInvalid.Wrapf("params: max_workers_per_tx is %d, want 1 to 1000", p.MaxWorkersPerTx)
+	}
+	return nil
+}
+
+// Share is floor(amount · bps / 10,000).
+func Share(amount math.Int, bps uint32) math.Int {
+	return amount.MulRaw(int64(bps)).QuoRaw(BasisPoints)
+}

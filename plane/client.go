@@ -1,0 +1,275 @@
+package plane
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/cantus-network/cantus/work"
+)
+
+// Options say how a worker connects. The zero value but for Gateway is fine.
+type Options struct {
+	// Gateway is the key of the gateway that the worker means to reach: what it signs to
+	// log in is void anywhere else.
+	Gateway work.PublicKey
+	// Insecure allows going without TLS to an address that isn't loopback.
+	Insecure bool
+	// TLS is what tls:// and wss:// use; nil for the system's certificates.
+	TLS *tls.Config
+	// ConnectTime bounds one attempt to connect, RequestTime one request that has no
+	// earlier deadline; 10 and 30 seconds if zero.
+	ConnectTime, RequestTime time.Duration
+	// ReconnectMin and ReconnectMax bound the wait between attempts to reconnect, which
+	// doubles from one to the next and is jittered; 250 ms and 30 s if zero.
+	ReconnectMin, ReconnectMax time.Duration
+	Log                        *slog.Logger // nil for none
+}
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.ConnectTime, 10*time.Second)
+	setDefault(&o.RequestTime, 30*time.Second)
+	setDefault(&o.ReconnectMin, 250*time.Millisecond)
+	setDefault(&o.ReconnectMax, 30*time.Second)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Client is a worker's end of the plane. It reconnects by itself until it is closed. Its
+// methods are safe for concurrent use.
+type Client struct {
+	worker work.PublicKey
+	opts   Options
+	conn   *nats.Conn
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+
+	nudges     chan struct{}
+	reconnects chan struct{}
+
+	mu     sync.Mutex
+	link   context.Context // ends when the present connection is lost
+	unlink context.CancelFunc
+}
+
+// Dial connects a worker to the plane at url, which CheckURL describes.
+func Dial(ctx context.Context, url string, key work.PrivateKey, opts Options) (*Client, error) {
+	u, err := CheckURL(url, opts.Insecure)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Gateway.IsZero() {
+		return nil, errors.New("connect to the plane: no gateway key: a login must say where it is meant for")
+	}
+	nkey, err := formatNkey(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	opts = opts.withDefaults()
+	c := &Client{
+		worker: key.Public(), opts: opts,
+		nudges: make(chan struct{}, 1), reconnects: make(chan struct{}, 1),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.relink()
+	o := []nats.Option{
+		nats.Name("cantus-worker"),
+		nats.Nkey(nkey, func(nonce []byte) ([]byte, error) { return signLogin(key, opts.Gateway, nonce) }),
+		nats.CustomInboxPrefix(inboxPrefix(c.worker)),
+		nats.SetCustomDialer(dialer{c.ctx, opts.ConnectTime}),
+		nats.Timeout(opts.ConnectTime),
+		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(),    // it may be enrolled, or bonded again, later
+		nats.IgnoreDiscoveredServers(), // no server sends a worker elsewhere
+		nats.ReconnectBufSize(-1),      // a request fails at once while there is no connection
+		nats.CustomReconnectDelay(c.backoff),
+		nats.PingInterval(30 * time.Second), nats.MaxPingsOutstanding(2),
+		nats.DisconnectErrHandler(c.disconnected),
+		nats.ReconnectHandler(c.reconnected),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { opts.Log.Debug("reconnect to the gateway", "err", err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { opts.Log.Warn("plane", "err", err) }),
+	}
+	if u.Scheme == "tls" || u.Scheme == "wss" {
+		t := &tls.Config{}
+		if opts.TLS != nil {
+			t = opts.TLS.Clone()
+		}
+		t.MinVersion = max(t.MinVersion, tls.VersionTLS12)
+		o = append(o, nats.Secure(t))
+		if u.Scheme == "tls" {
+			o = append(o, nats.TLSHandshakeFirst())
+		}
+	}
+	// The dialer knows the client's life only; let the caller's context end it meanwhile.
+	stop := context.AfterFunc(ctx, c.cancel)
+	conn, err := nats.Connect(u.String(), o...)
+	if !stop() && err == nil {
+		conn.Close()
+		err = ctx.Err()
+	}
+	if err != nil {
+		c.cancel()
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, fmt.Errorf("connect to the plane at %s: %w", u.Redacted(), c.loginError(err))
+	}
+	c.conn = conn
+	if _, err := conn.Subscribe(nudgeSubject(c.worker), func(*nats.Msg) { signal(c.nudges) }); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("listen for nudges at %s: %w", u.Redacted(), err)
+	}
+	return c, nil
+}
+
+func (c *Client) loginError(err error) error {
+	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) {
+		return fmt.Errorf("%w: key %s: enrol it on the ledger, see that its operator's bond is there, and that the gateway's key is right", ErrLogin, c.worker)
+	}
+	return err
+}
+
+// Worker is the key that the client logs in with.
+func (c *Client) Worker() work.PublicKey { return c.worker }
+
+// Hello opens the session. Say it first, and after each reconnection.
+func (c *Client) Hello(ctx context.Context, r HelloRequest) (HelloReply, error) {
+	reply, err := call[HelloReply](ctx, c, methodHello, r)
+	if err == nil && reply.Gateway != c.opts.Gateway {
+		return HelloReply{}, fmt.Errorf("hello: the gateway says its key is %s, but it should be %s", reply.Gateway, c.opts.Gateway)
+	}
+	return reply, err
+}
+
+// Lease asks for work.
+func (c *Client) Lease(ctx context.Context, r LeaseRequest) (LeaseReply, error) {
+	return call[LeaseReply](ctx, c, methodLease, r)
+}
+
+// Done reports. It may be sent again after any error.
+func (c *Client) Done(ctx context.Context, r DoneRequest) (DoneReply, error) {
+	return call[DoneReply](ctx, c, methodDone, r)
+}
+
+// Nudges gets a value when there is work to ask for. Several nudges may become one.
+func (c *Client) Nudges() <-chan struct{} { return c.nudges }
+
+// Reconnects gets a value after the connection was lost and made again.
+func (c *Client) Reconnects() <-chan struct{} { return c.reconnects }
+
+// Connected reports whether there is a connection now.
+func (c *Client) Connected() bool { return c.conn.IsConnected() }
+
+// Close ends the connection; requests under way fail with ErrClosed.
+func (c *Client) Close() {
+	c.cancel()
+	if c.conn != nil {
+		c.conn.Close()
+	}
+}
+
+func call[Rep, Req checker](ctx context.Context, c *Client, method string, r Req) (Rep, error) {
+	var zero Rep
+	if err := r.Check(); err != nil {
+		return zero, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	b, err := work.Encode(r)
+	if err != nil {
+		return zero, fmt.Errorf("%s: encode the request: %w", method, err)
+	}
+	if len(b) > MaxMessage {
+		return zero, fmt.Errorf("%w: %s: a request of %d bytes, at most %d: send less at once", ErrInvalid, method, len(b), MaxMessage)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.opts.RequestTime, fmt.Errorf("no reply within %v", c.opts.RequestTime))
+	defer cancel()
+	ctx, lose := context.WithCancelCause(ctx)
+	defer lose(nil)
+	defer context.AfterFunc(c.present(), func() { lose(ErrDisconnected) })()
+	m, err := c.conn.RequestWithContext(ctx, requestSubject(c.worker, method), b)
+	if err != nil {
+		return zero, fmt.Errorf("%s: %w", method, c.requestError(ctx, err))
+	}
+	reply, err := decodeReply[Rep](m.Data)
+	if err != nil {
+		return zero, fmt.Errorf("%s: the gateway's reply: %w", method, err)
+	}
+	return reply, nil
+}
+
+func (c *Client) requestError(ctx context.Context, err error) error {
+	switch {
+	case c.ctx.Err() != nil:
+		return ErrClosed
+	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionReconnecting):
+		return ErrDisconnected
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// present is a context that ends when the connection of now is lost.
+func (c *Client) present() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.link
+}
+
+func (c *Client) relink() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unlink != nil {
+		c.unlink()
+	}
+	c.link, c.unlink = context.WithCancel(c.ctx)
+}
+
+func (c *Client) disconnected(_ *nats.Conn, err error) {
+	if c.ctx.Err() == nil {
+		c.opts.Log.Warn("connection to the gateway lost; reconnecting", "err", err)
+	}
+	c.relink()
+}
+
+func (c *Client) reconnected(n *nats.Conn) {
+	c.opts.Log.Info("connected to the gateway again", "url", n.ConnectedUrlRedacted())
+	signal(c.reconnects)
+	signal(c.nudges) // there may have been one while it was away
+}
+
+func (c *Client) backoff(attempts int) time.Duration {
+	d := c.opts.ReconnectMax
+	if shift := attempts - 1; shift < 16 {
+		d = min(d, c.opts.ReconnectMin<<max(shift, 0))
+	}
+	return d/2 + rand.N(d/2+1) // half of it jitter, so that workers don't come back together
+}
+
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// dialer makes connections that can be given up.
+type dialer struct {
+	ctx  context.Context
+	time time.Duration
+}
+
+// Dial is what NATS calls.
+func (d dialer) Dial(network, address string) (net.Conn, error) {
+	nd := net.Dialer{Timeout: d.time, KeepAlive: 30 * time.Second}
+	return nd.DialContext(d.ctx, network, address)
+}

@@ -1,0 +1,5 @@
+package plane
+
+var Challenge = challenge
+
+func DecodeLeaseReply(b []byte) (LeaseReply, error) { return decodeReply[LeaseReply](b) }

@@ -1,0 +1,51 @@
+// Package scheduler is a gateway's memory and judgement: it takes the jobs that name the
+// gateway, asks their kinds for tasks, leases these to workers, checks and counts what
+// comes back, commits it to the ledger epoch by epoch, and sees every epoch through its
+// audits to its settlement.
+//
+// # Map
+//
+//	config.go    Config, Open, Close
+//	ledger.go    Ledger: what the scheduler needs of the chain; cmd implements it
+//	handler.go   Hello, Lease, Done: what the plane calls for a worker
+//	lease.go     which tasks a worker gets: fairness, budget, deadlines
+//	bundle.go    tasks that are out or wait to be leased anew; expiry
+//	done.go      receipts become units, exactly once, durable before a voucher is signed
+//	verify.go    checking receipts on all cores
+//	audit.go     orders to auditors, their verdicts and reveals
+//	job.go       one job's state and its phases
+//	plan.go      a kind's plan and its part of the database
+//	run.go       one job's loop against the ledger: seal, commit, open, relay, finish
+//	epoch.go     sealed epochs, their trees and proofs
+//	claim.go     claims for workers, answers to challenges
+//	watch.go     the loop that follows the chain and takes up jobs
+//	worker.go    workers: the ledger's record of them, and how they are doing here
+//	progress.go  what people see; Subscribe
+//	export.go    receipts and proofs for outsiders
+//	store.go     the database: batches, durability, the disk running full
+//	keys.go      where each record lies in it
+//	record.go    how each record is written
+//	metrics.go   Prometheus
+//
+// # What survives
+//
+// All state is in one Pebble database. A lease, the plan's own writes that go with it, a
+// receipt, the units that it earned and the plan's writes that follow from it are each one
+// batch. A reply leaves only when its batch has reached the disk; batches of many workers
+// share one fsync. What the ledger is told was on the disk before: an epoch is sealed (no
+// receipt enters it any more) and then committed, and its roots follow from the sealed
+// receipts alone, so that a scheduler that died in between sends the same commitment again.
+//
+// # An epoch's life here
+//
+//	open      receipts enter it; vouchers name it
+//	sealed    its receipts in the order of their tasks and the cumulative pay are fixed
+//	committed the ledger has its roots; then drawn, opened, audited, settled there
+//
+// # Locks
+//
+// A job's mutex guards its plan, tasks and accounts; nothing waits for a disk or a network
+// while holding it, but what the plan itself reads. A worker's mutex may be taken under a
+// job's, never the other way round. Scheduler.mu guards the maps and is held for look-ups
+// only.
+package scheduler

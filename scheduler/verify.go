@@ -1,0 +1,116 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cantus-network/cantus/artifact"
+	"github.com/cantus-network/cantus/work"
+)
+
+// claim is a receipt on its way in.
+type claim struct {
+	receipt *work.SignedReceipt
+	task    *task  // whose lease it answers; nil where it answers none
+	body    []byte // the task's
+
+	encoded []byte
+	result  work.Result
+	refusal string // why it is not taken, for good
+	err     error  // why it can't be decided now
+}
+
+func (c *claim) refuse(format string, args ...any) { c.refusal = fmt.Sprintf(format, args...) }
+
+// good reports that the receipt holds.
+func (c *claim) good() bool { return c.task != nil && c.refusal == "" && c.err == nil }
+
+// verify checks claims of one job on as many cores as are free.
+func (s *Scheduler) verify(ctx context.Context, j *job, claims []*claim) {
+	var next atomic.Int64
+	run := func() {
+		s.cores <- struct{}{}
+		defer func() { <-s.cores }()
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= len(claims) {
+				return
+			}
+			s.verifyOne(ctx, j, claims[i])
+		}
+	}
+	var wg sync.WaitGroup
+	for range min(cap(s.cores), (len(claims)+3)/4) - 1 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			run()
+		}()
+	}
+	run()
+	wg.Wait()
+}
+
+// verifyOne checks everything about a receipt that can be checked without doing the task
+// again: the cheap things first.
+func (s *Scheduler) verifyOne(ctx context.Context, j *job, c *claim) {
+	if c.task == nil || c.refusal != "" {
+		return
+	}
+	r := &c.receipt.Receipt
+	t := work.Task{Job: j.id, Seq: r.Seq, Spec: j.spec, Body: c.body}
+	switch {
+	case r.Chain != s.cfg.Chain:
+		c.refuse("it is for chain %.64q, this is %q", r.Chain, s.cfg.Chain)
+	case r.Units > j.needs.UnitsPerTask:
+		c.refuse("%d units, a task of this job costs at most %d", r.Units, j.needs.UnitsPerTask)
+	case r.Task != t.Digest():
+		c.refuse("it is for another task than the one that was leased")
+	}
+	if c.refusal != "" {
+		return
+	}
+	if err := c.receipt.Verify(); err != nil {
+		c.refuse("%v", err)
+		return
+	}
+	var err error
+	if c.encoded, err = c.receipt.Encode(); err != nil || len(c.encoded) > work.MaxReceipt {
+		c.refuse("its encoding has more than %d bytes", work.MaxReceipt)
+		return
+	}
+	body, err := s.cfg.Artifacts.Get(ctx, r.Result, work.MaxResult)
+	switch {
+	case errors.Is(err, artifact.ErrNotFound):
+		c.refuse("its result %s is not in the artifact store: upload results before reporting them", r.Result)
+		return
+	case errors.Is(err, artifact.ErrTooLarge):
+		c.refuse("its result has more than %d bytes", work.MaxResult)
+		return
+	case err != nil:
+		c.err = fmt.Errorf("read the result of task %d: %w", r.Seq, err)
+		return
+	}
+	c.result = work.Result{Body: body}
+	units, err := meter(j.kind, t, c.result)
+	switch {
+	case err != nil:
+		c.refuse("its result is not one of this task: %v", err)
+	case units != r.Units:
+		c.refuse("it claims %d units, its result is worth %d", r.Units, units)
+	}
+}
+
+// meter asks the kind, and takes a kind that panics on a hostile result as a refusal.
+func meter(k work.Kind, t work.Task, r work.Result) (units uint64, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the kind can't read it: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return k.Meter(t, r)
+}

@@ -1,0 +1,5 @@
+// One client after the other: they share an account, and with it its sequence of nonces.
+
+await import("./ethers.mjs");
+await import("./viem.mjs");
+await import("./cosmjs.mjs");
