@@ -35,7 +35,7 @@ install: ## Install the commands into Go's bin directory
 
 .PHONY: demo
 demo: build ## Crawl, settle and verify on a network of one machine; SEED=https://… for a site of your choice
-	test/demo.sh $(SEED)
+	$(BIN)/cantus demo $(SEED)
 
 ##@ Check
 

@@ -8,6 +8,7 @@
 //	cid.go        CID, ParseCID: the same address as other networks' tools read it
 //	store.go      Store: keeps blobs by digest; the limits and errors of all stores
 //	fs.go         FS: a Store in a directory, one file for each blob, crash-safe
+//	fs_list.go    what an FS holds, and how to be rid of it
 //	memory.go     Memory: the Store that tests use
 //	verify.go     VerifiedReader: a stream that fails if its bytes were changed
 //	canonical.go  Canonical: one JSON encoding for each value (RFC 8785)

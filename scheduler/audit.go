@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"time"
 
@@ -158,9 +159,7 @@ func (s *Scheduler) verdicts(key work.PublicKey, commits []plane.VerdictCommit, 
 
 // seat finds an auditor's part in a sample.
 func (s *Scheduler) seat(key work.PublicKey, id work.JobID, epoch uint64, sample uint32) (j *job, es *epochState, slot *work.Slot, why string, err error) {
-	s.mu.Lock()
-	j = s.jobs[id]
-	s.mu.Unlock()
+	j = s.job(id)
 	if j == nil {
 		return nil, nil, nil, "this gateway has no such job", nil
 	}
@@ -185,7 +184,7 @@ func (s *Scheduler) seat(key work.PublicKey, id work.JobID, epoch uint64, sample
 	return j, es, nil, "this worker was not drawn to audit that sample", nil
 }
 
-func (s *Scheduler) verdict(b writer, key work.PublicKey, v plane.VerdictCommit) (*job, string, error) {
+func (s *Scheduler) verdict(b writer, key work.PublicKey, v plane.VerdictCommit) (j *job, why string, err error) {
 	j, es, slot, why, err := s.seat(key, v.Job, v.Epoch, v.Sample)
 	if why != "" || err != nil {
 		return j, why, err
@@ -194,8 +193,16 @@ func (s *Scheduler) verdict(b writer, key work.PublicKey, v plane.VerdictCommit)
 	if err := work.VerifyCommitment(id, v.Commitment, v.Signature); err != nil {
 		return j, err.Error(), nil
 	}
+	defer func() {
+		if why == "" && err == nil {
+			s.answered(key, orderID{v.Job, v.Epoch, v.Sample, false})
+		}
+	}()
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if err := j.loadVerdicts(v.Epoch, es); err != nil {
+		return j, "", err
+	}
 	at := auditorOf{v.Sample, key}
 	if was, ok := es.verdicts[at]; ok {
 		if was.Commitment != v.Commitment {
@@ -204,41 +211,49 @@ func (s *Scheduler) verdict(b writer, key work.PublicKey, v plane.VerdictCommit)
 	} else if !slot.Committed {
 		r := verdictRecord{Commitment: v.Commitment, Signature: bytes.Clone(v.Signature)}
 		_ = b.Set(verdictKey(v.Job, v.Epoch, v.Sample, key), encode(r), nil)
-		es.setVerdict(at, r)
+		es.verdicts[at] = r
 		j.log.Info("a verdict came in, sealed", "epoch", v.Epoch, "sample", v.Sample, "auditor", key.Short())
 	}
-	s.answered(key, orderID{v.Job, v.Epoch, v.Sample, false})
 	return j, "", nil
 }
 
-func (s *Scheduler) reveal(b writer, key work.PublicKey, v plane.VerdictReveal) (*job, string, error) {
+func (s *Scheduler) reveal(b writer, key work.PublicKey, v plane.VerdictReveal) (j *job, why string, err error) {
 	j, es, slot, why, err := s.seat(key, v.Job, v.Epoch, v.Sample)
 	if why != "" || err != nil {
 		return j, why, err
 	}
+	defer func() {
+		if why == "" && err == nil {
+			s.answered(key, orderID{v.Job, v.Epoch, v.Sample, true})
+		}
+	}()
 	if slot.Outcome != 0 {
-		s.answered(key, orderID{v.Job, v.Epoch, v.Sample, true})
 		return j, "", nil
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if err := j.loadVerdicts(v.Epoch, es); err != nil {
+		return j, "", err
+	}
 	at := auditorOf{v.Sample, key}
 	r, ok := es.verdicts[at]
-	if !ok {
+	switch {
+	case ok && !r.Commitment.IsZero():
+		id := work.VerdictID{Chain: s.cfg.Chain, Job: v.Job, Epoch: v.Epoch, Sample: v.Sample, Auditor: key}
+		verdict := work.Verdict{Outcome: v.Outcome, Evidence: v.Evidence}
+		if err := verdict.CheckReveal(id, v.Salt, r.Commitment); err != nil {
+			return j, err.Error(), nil
+		}
+	case slot.Committed: // somebody else carried it there: the ledger checks it
+	default:
 		return j, "no verdict of this auditor is sealed for that sample", nil
-	}
-	id := work.VerdictID{Chain: s.cfg.Chain, Job: v.Job, Epoch: v.Epoch, Sample: v.Sample, Auditor: key}
-	verdict := work.Verdict{Outcome: v.Outcome, Evidence: v.Evidence}
-	if err := verdict.CheckReveal(id, v.Salt, r.Commitment); err != nil {
-		return j, err.Error(), nil
 	}
 	if !r.Revealed {
 		r.Revealed, r.Outcome, r.Evidence, r.Salt = true, v.Outcome, v.Evidence, v.Salt
 		_ = b.Set(verdictKey(v.Job, v.Epoch, v.Sample, key), encode(r), nil)
-		es.setVerdict(at, r)
+		es.verdicts[at] = r
 		j.log.Info("a verdict was opened", "epoch", v.Epoch, "sample", v.Sample, "auditor", key.Short(), "outcome", v.Outcome.String())
 	}
-	s.answered(key, orderID{v.Job, v.Epoch, v.Sample, true})
 	return j, "", nil
 }
 
@@ -267,7 +282,7 @@ func (j *job) loadVerdicts(n uint64, es *epochState) error {
 
 // audits works out, for an epoch's samples as the ledger has them, what is to be carried
 // there and what is to be asked of whom. The caller holds j.mu.
-func (j *job) audits(n uint64, es *epochState, ep *work.Epoch, deadline time.Time) (commits []VerdictCommitment, reveals []VerdictReveal, orders map[work.PublicKey]map[orderID]*order, err error) {
+func (j *job) audits(n uint64, es *epochState, ep *work.Epoch) (commits []VerdictCommitment, reveals []VerdictReveal, orders map[work.PublicKey]map[orderID]*order, err error) {
 	if err := j.loadVerdicts(n, es); err != nil {
 		return nil, nil, nil, err
 	}
@@ -291,7 +306,7 @@ func (j *job) audits(n uint64, es *epochState, ep *work.Epoch, deadline time.Tim
 				commits = append(commits, VerdictCommitment{Sample: at.sample, Auditor: slot.Auditor, Commitment: v.Commitment, Signature: v.Signature})
 			case sample.Status == work.SampleOpened:
 				id := orderID{j.id, n, at.sample, false}
-				audit, err := j.auditOf(n, at.sample, sample.Receipt, deadline)
+				audit, err := j.auditOf(n, at.sample, sample.Receipt, j.s.heightTime(cmp.Or(sample.Deadline, ep.Deadline)))
 				if err != nil {
 					return nil, nil, nil, err
 				}

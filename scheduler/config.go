@@ -54,8 +54,6 @@ func (c Config) check() (Config, error) {
 	switch {
 	case c.Chain == "":
 		return c, errors.New("scheduler: Config.Chain is empty")
-	case c.Key == work.PrivateKey{}:
-		return c, errors.New("scheduler: Config.Key is not set")
 	case c.Ledger == nil, c.Artifacts == nil:
 		return c, errors.New("scheduler: Config.Ledger and Config.Artifacts must be set")
 	case c.Dir == "":
@@ -159,15 +157,31 @@ func Open(cfg Config) (*Scheduler, error) {
 		s.stop()
 		return nil, errors.Join(err, st.close())
 	}
-	s.mu.Lock()
-	for _, j := range s.jobs {
+	for _, j := range s.all() {
 		s.start(j)
 	}
-	s.mu.Unlock()
 	s.wg.Add(2)
 	go s.watch()
 	go s.sweep()
 	return s, nil
+}
+
+// all lists the jobs.
+func (s *Scheduler) all() []*job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	jobs := make([]*job, 0, len(s.jobs))
+	for _, j := range s.jobs {
+		jobs = append(jobs, j)
+	}
+	return jobs
+}
+
+// job returns nil for a job that is not here.
+func (s *Scheduler) job(id work.JobID) *job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.jobs[id]
 }
 
 // start runs the job's loop unless the job is over.
@@ -207,13 +221,7 @@ func (s *Scheduler) Close() error {
 	s.gate.Unlock()
 	s.wg.Wait()
 	var errs []error
-	s.mu.Lock()
-	jobs := make([]*job, 0, len(s.jobs))
-	for _, j := range s.jobs {
-		jobs = append(jobs, j)
-	}
-	s.mu.Unlock()
-	for _, j := range jobs {
+	for _, j := range s.all() {
 		j.mu.Lock()
 		errs = append(errs, j.closePlan())
 		j.mu.Unlock()

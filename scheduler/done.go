@@ -18,21 +18,19 @@ import (
 
 // receipts takes a worker's receipts and failures of one job. What it returns without an
 // error is durable.
-func (s *Scheduler) receipts(ctx context.Context, w *worker, id work.JobID, receipts []*work.SignedReceipt, failures []plane.Failure) (voucher *work.SignedVoucher, refused []plane.Refusal, err error) {
+func (s *Scheduler) receipts(ctx context.Context, w *worker, active bool, id work.JobID, receipts []*work.SignedReceipt, failures []plane.Failure) (voucher *work.SignedVoucher, refused []plane.Refusal, err error) {
 	refuse := func(seq uint64, why, reason string) {
 		s.m.refused.WithLabelValues(why).Inc()
 		refused = append(refused, plane.Refusal{Job: id, Seq: seq, Reason: reason})
 	}
-	s.mu.Lock()
-	j := s.jobs[id]
-	s.mu.Unlock()
+	j := s.job(id)
 	if j == nil {
 		for _, r := range receipts {
 			refuse(r.Receipt.Seq, "job", "this gateway has no such job")
 		}
 		return nil, refused, nil
 	}
-	claims := j.match(w, receipts)
+	claims := j.match(w, active, receipts)
 	s.verify(ctx, j, claims)
 
 	now := s.cfg.Now()
@@ -92,7 +90,7 @@ func (s *Scheduler) receipts(ctx context.Context, w *worker, id work.JobID, rece
 }
 
 // match finds the leases that receipts answer.
-func (j *job) match(w *worker, receipts []*work.SignedReceipt) []*claim {
+func (j *job) match(w *worker, active bool, receipts []*work.SignedReceipt) []*claim {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	claims := make([]*claim, len(receipts))
@@ -101,6 +99,10 @@ func (j *job) match(w *worker, receipts []*work.SignedReceipt) []*claim {
 		claims[i] = c
 		t := j.tasks[r.Receipt.Seq]
 		switch {
+		case !active:
+			// The ledger faults a gateway that commits a receipt whose worker has no bond
+			// any more.
+			c.refuse("the ledger does not have this worker as active")
 		case r.Receipt.Worker != w.key:
 			c.refuse("it is of worker %s and came from %s", r.Receipt.Worker.Short(), w.key.Short())
 		case t == nil || !t.answers(w.key, r.Receipt.Attempt):
@@ -144,6 +146,7 @@ func (j *job) settle(w *worker, claims []*claim, failures []plane.Failure, now t
 
 	var good []*claim
 	var bad, dropped []*task
+	forged := false
 	entering := make(map[*task]bool, len(claims))
 	open := j.rec.Phase == PhaseRunning || j.rec.Phase == PhaseDraining
 	for _, c := range claims {
@@ -157,6 +160,7 @@ func (j *job) settle(w *worker, claims []*claim, failures []plane.Failure, now t
 		entering[c.task] = true
 		if c.refusal != "" {
 			bad = append(bad, c.task)
+			forged = true
 		} else {
 			good = append(good, c)
 		}
@@ -170,6 +174,9 @@ func (j *job) settle(w *worker, claims []*claim, failures []plane.Failure, now t
 	}
 	if len(good) == 0 && len(bad) == 0 {
 		return in, nil
+	}
+	if forged {
+		w.punish()
 	}
 	slices.SortFunc(good, func(a, b *claim) int { return cmp.Compare(a.task.seq, b.task.seq) })
 	slices.SortFunc(bad, func(a, b *task) int { return cmp.Compare(a.seq, b.seq) })
@@ -252,9 +259,6 @@ func (j *job) takeOut(w *worker, good []*claim, bad, dropped []*task, b writer, 
 		}
 	}
 	for _, c := range good {
-		if !c.task.leased {
-			touched[c.task.bundle] += 0
-		}
 		leave(c.task)
 	}
 	for _, t := range bad {

@@ -17,13 +17,7 @@ type epochState struct {
 	live     *work.Epoch // as the ledger last showed it
 	verdicts map[auditorOf]verdictRecord
 	asked    map[work.PublicKey]bool // who has orders
-}
-
-func (e *epochState) setVerdict(at auditorOf, r verdictRecord) {
-	if e.verdicts == nil {
-		return // the loop reads them from the database
-	}
-	e.verdicts[at] = r
+	failed   int                     // sends in a row; the job's loop's own
 }
 
 // seal closes the open epoch, if there is anything in it, so that no receipt enters it

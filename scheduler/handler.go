@@ -10,6 +10,9 @@ import (
 	"github.com/cantus-network/cantus/work"
 )
 
+// maxReason bounds the text of a refusal.
+const maxReason = 400
+
 // Hello opens a worker's session. The gateway that serves the artifact store fills in
 // its address and the token.
 func (s *Scheduler) Hello(ctx context.Context, key work.PublicKey, r plane.HelloRequest) (plane.HelloReply, error) {
@@ -22,7 +25,7 @@ func (s *Scheduler) Hello(ctx context.Context, key work.PublicKey, r plane.Hello
 		return plane.HelloReply{}, err
 	}
 	if !rec.Active {
-		return plane.HelloReply{}, fmt.Errorf("%w: the ledger has worker %s as paused, unbonding or jailed", ErrNotAdmitted, key.Short())
+		return plane.HelloReply{}, plane.Errorf(plane.CodeDenied, "worker %s is paused, unbonding or jailed on chain %s: see `cantus worker list`", key, s.cfg.Chain)
 	}
 	w := s.worker(key)
 	w.mu.Lock()
@@ -92,10 +95,11 @@ func (s *Scheduler) Done(ctx context.Context, key work.PublicKey, r plane.DoneRe
 		return plane.DoneReply{}, err
 	}
 	defer s.leave()
-	if n := len(r.Receipts) + len(r.Failures) + len(r.Verdicts) + len(r.Reveals); n > 2*plane.MaxFinished {
-		return plane.DoneReply{}, fmt.Errorf("a report of %d entries, at most %d", n, 2*plane.MaxFinished)
+	if n := len(r.Receipts) + len(r.Failures) + len(r.Verdicts) + len(r.Reveals); n > plane.MaxFinished {
+		return plane.DoneReply{}, plane.Errorf(plane.CodeInvalid, "a report of %d items, at most %d", n, plane.MaxFinished)
 	}
-	if _, err := s.admit(ctx, key); err != nil {
+	rec, err := s.admit(ctx, key)
+	if err != nil {
 		return plane.DoneReply{}, err
 	}
 	start := time.Now()
@@ -127,7 +131,7 @@ func (s *Scheduler) Done(ctx context.Context, key work.PublicKey, r plane.DoneRe
 	}
 	var reply plane.DoneReply
 	for _, id := range order {
-		v, refused, err := s.receipts(ctx, w, id, parts[id].receipts, parts[id].failures)
+		v, refused, err := s.receipts(ctx, w, rec.Active, id, parts[id].receipts, parts[id].failures)
 		if err != nil {
 			return plane.DoneReply{}, err
 		}
@@ -145,19 +149,8 @@ func (s *Scheduler) Done(ctx context.Context, key work.PublicKey, r plane.DoneRe
 	}
 	reply.Refused = append(reply.Refused, refused...)
 	for i := range reply.Refused {
-		reply.Refused[i].Reason = clip(reply.Refused[i].Reason, 400)
+		reply.Refused[i].Reason = plane.Clip(reply.Refused[i].Reason, maxReason)
 	}
 	s.m.doneSeconds.Observe(time.Since(start).Seconds())
 	return reply, nil
-}
-
-// clip shortens text for the wire.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && s[n]&0xc0 == 0x80 {
-		n--
-	}
-	return s[:n]
 }

@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/cantus-network/cantus/plane"
 	"github.com/cantus-network/cantus/work"
 )
 
@@ -108,10 +108,25 @@ func (j *job) setRecord(b writer) { _ = b.Set(jobKey(spaceJob, j.id), encode(j.r
 // enterPhase changes the phase, durably. The caller holds no lock.
 func (j *job) enterPhase(p Phase, reason string) error {
 	j.mu.Lock()
-	if j.rec.Phase == p && j.rec.Reason == reason {
-		j.mu.Unlock()
-		return nil
+	return j.setPhase(p, reason)
+}
+
+// end notes that nothing is left to do.
+func (j *job) end(faulted bool) error {
+	j.mu.Lock()
+	j.rec.EndedAt = j.s.cfg.Now().UnixMilli()
+	p, reason := j.rec.Phase, j.rec.Reason
+	switch {
+	case faulted:
+		p, reason = PhaseFaulted, "the ledger found this gateway at fault"
+	case p != PhaseRefused && p != PhaseFaulted:
+		p = PhaseDone
 	}
+	return j.setPhase(p, reason)
+}
+
+// setPhase writes the record with another phase. The caller holds j.mu, which it gives up.
+func (j *job) setPhase(p Phase, reason string) error {
 	j.rec.Phase, j.rec.Reason = p, reason
 	j.leasing.Store(p == PhaseRunning && j.plan != nil)
 	if p == PhaseDone || p == PhaseFaulted || p == PhaseRefused {
@@ -187,7 +202,7 @@ func (j *job) tell(b writer, outcomes []work.Outcome) error {
 	return nil
 }
 
-var errPlanShut = errors.New("the job's plan is being opened: try again in a moment")
+var errPlanShut error = plane.Busy(500*time.Millisecond, "the job's plan is being opened: try again in a moment")
 
 func (j *job) taskOf(t *task) work.Task {
 	return work.Task{Job: j.id, Seq: t.seq, Spec: j.spec, Body: t.body}

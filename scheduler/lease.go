@@ -163,9 +163,10 @@ func (j *job) take(w *worker, r *room, now time.Time) (got []plane.Bundle, p pen
 	if !r.none() && affordable > 0 && !now.Before(j.planWait) {
 		fresh, err := j.ask(batch, r, now)
 		if err != nil {
+			// What waited can still be leased; what the plan wrote is void.
 			_ = batch.Close()
+			batch, fresh = j.s.store.batch(), nil
 			j.dropPlan(err)
-			return nil, pending{}, maxWait, err
 		}
 		for _, b := range fresh {
 			j.addBundle(b)

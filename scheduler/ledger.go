@@ -90,10 +90,10 @@ type PayProof struct {
 	Proof  work.Proof
 }
 
-// Claimed is what the ledger paid a worker of a job.
+// Claimed is what was claimed for a worker of a job.
 type Claimed struct {
-	Units     uint64
-	Forfeited bool
+	Units     uint64 // drawn from the escrow
+	Forfeited bool   // to the buyer: the worker was proved to have cheated
 }
 
 // Challenge says that this gateway committed less than a voucher promised.

@@ -45,7 +45,7 @@ func openStore(cfg Config) (*store, error) {
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,
-		MaxConcurrentCompactions:    func() int { return 2 },
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		Logger:                      pebbleLog{log: cfg.Log, fatal: cfg.Fatal},
 	}
 	db, err := pebble.Open(s.dir, opts)

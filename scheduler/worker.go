@@ -12,9 +12,6 @@ import (
 	"github.com/cantus-network/cantus/work"
 )
 
-// ErrNotAdmitted is returned to a worker that the ledger does not let work.
-var ErrNotAdmitted = errors.New("this worker may not work here")
-
 const (
 	recordFresh = 3 * time.Second // how long the ledger's record of a worker is believed
 	recordStale = 2 * time.Minute // and how long while the ledger does not answer
@@ -118,6 +115,13 @@ func (w *worker) lose(b *bundle, penalty float64) {
 	w.share = max(1.0/64, w.share*penalty)
 }
 
+// punish gives w a smaller share for reporting what does not hold.
+func (w *worker) punish() {
+	w.mu.Lock()
+	w.share = max(1.0/64, w.share/4)
+	w.mu.Unlock()
+}
+
 // missing compares what w says it holds with what it should hold, and returns the
 // bundles that it has not mentioned for longer than lost.
 func (w *worker) missing(holding []plane.LeaseID, now time.Time, lost time.Duration) []held {
@@ -196,9 +200,13 @@ func (s *Scheduler) Worker(ctx context.Context, key work.PublicKey) (work.Worker
 func (s *Scheduler) admit(ctx context.Context, key work.PublicKey) (work.Worker, error) {
 	rec, err := s.Worker(ctx, key)
 	if errors.Is(err, ErrNoWorker) {
-		return rec, fmt.Errorf("%w: nobody enrolled key %s on chain %s: enrol it with `cantus worker enroll`", ErrNotAdmitted, key, s.cfg.Chain)
+		return rec, plane.Errorf(plane.CodeDenied, "nobody enrolled worker %s on chain %s: enrol it with `cantus worker enroll`", key, s.cfg.Chain)
 	}
-	return rec, err
+	if err != nil {
+		s.log.Warn("a worker is put off", "worker", key.Short(), "err", err)
+		return rec, plane.Busy(time.Second, "the gateway can't reach the ledger at the moment: try again")
+	}
+	return rec, nil
 }
 
 // forget drops workers that went away long ago.

@@ -67,7 +67,9 @@ type Result struct {
 	// MaxResult bytes. Its digest is what the receipt signs, so everything that matters
 	// must follow from it: blobs are named in it by digest.
 	Body []byte
-	// Blobs are the bulk outputs that the body names; Env.Blobs holds their bytes.
+	// Blobs are the bulk outputs that the body names; Env.Blobs holds their bytes. Execute
+	// lists them for the worker that uploads them. A receipt commits to the body alone, so
+	// Meter, Verify and a Plan get results with none and go by the body.
 	Blobs []artifact.Digest
 }
 

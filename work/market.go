@@ -104,6 +104,8 @@ type Sample struct {
 	Status  SampleStatus
 	Receipt []byte // the signed receipt, once opened
 	Slots   []Slot
+	// Deadline is the height at which its present phase ends.
+	Deadline int64
 }
 
 // Slot is one auditor's part in a sample.

@@ -149,5 +149,5 @@ func setFields(fset *token.FileSet, body ast.Node) (map[string]string, error) {
 
 // escape keeps a text inside its table cell.
 func escape(s string) string {
-	return strings.NewReplacer("|", `\|`, "\n", " ", "<", "&lt;").Replace(strings.TrimSpace(s))
+	return strings.NewReplacer("|", `\|`, "<", "&lt;").Replace(strings.Join(strings.Fields(s), " "))
 }

@@ -119,8 +119,6 @@ func (p *protoFile) writeTypes(b *bytes.Buffer) {
 	}
 }
 
-var space = regexp.MustCompile(`\s+`)
-
 // writeTransactions writes a file's Msg service.
 func (p *protoFile) writeTransactions(b *bytes.Buffer, level string) {
 	for s, service := range p.Service {
@@ -199,7 +197,7 @@ func optionName(o *descriptorpb.UninterpretedOption) string {
 
 func writeText(b *bytes.Buffer, text string) {
 	if text != "" {
-		b.WriteString(space.ReplaceAllString(text, " ") + "\n\n")
+		b.WriteString(strings.Join(strings.Fields(text), " ") + "\n\n")
 	}
 }
 

@@ -153,7 +153,7 @@ func (r Record) check(s Spec, f Fetch, blobs []artifact.Digest) error {
 		return bad("%d links, at most %d", len(r.Links), links)
 	case len(r.Links) > 0 && (f.Mode == ModeRobots || r.Status > 299):
 		return bad("links in a %v with status %d", f.Mode, r.Status)
-	case len(blobs) != 1 || blobs[0] != r.WARC:
+	case len(blobs) > 0 && (len(blobs) != 1 || blobs[0] != r.WARC): // a gateway has the body alone
 		return bad("the receipt's blobs are not its WARC records")
 	}
 	for _, m := range r.Members {

@@ -13,8 +13,10 @@
 //	pool.go     connections kept for the next exchange
 //	body.go     bodies: limits and content codings
 //	derive.go   what a record says, as a pure function of the bytes
+//	recheck.go  Answer, Recheck: a record held against its task and its blob
 //	sitemap.go  sitemaps and their indexes
 //	verify.go   Verify: an auditor's finding
+//	compare.go  whether two fetches of an address are of the same page
 //	plan.go     Plan: a job's tasks, from its seeds and from what was found
 //	outcome.go  what a plan makes of each result
 //	scope.go    which addresses belong to a job

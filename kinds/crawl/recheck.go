@@ -1,10 +1,14 @@
 package crawl
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/kinds/crawl/warc"
+	"github.com/cantus-network/cantus/kinds/crawl/weburl"
 )
 
 // Answer reads the bodies of a task and of its result and holds them against each other,
@@ -44,6 +48,21 @@ func Recheck(s Spec, f Fetch, r Record, blob []byte) (warc.Exchange, string, err
 	}
 	if ex.URL != f.URL {
 		return bad(fmt.Errorf("the exchange is with %.80q", ex.URL))
+	}
+	u, err := weburl.Parse(f.URL)
+	if err != nil {
+		return bad(err)
+	}
+	skipped := f.Mode == ModePage && !Keeps(r.MediaType)
+	switch {
+	case !bytes.Equal(ex.RequestHead, requestHead(u)):
+		return bad(errors.New("the request is not this crawler's"))
+	case !slices.Equal(ex.Metadata, metadata(f)):
+		return bad(errors.New("the metadata is not this crawler's"))
+	case ex.Truncated != "" && ex.Truncated != "length" && ex.Truncated != "unspecified":
+		return bad(fmt.Errorf("truncated for %q", ex.Truncated))
+	case skipped && len(ex.Body) > 0, !skipped && ex.Truncated == "unspecified":
+		return bad(fmt.Errorf("a body of %d bytes, truncated for %q, of type %.80q", len(ex.Body), ex.Truncated, r.MediaType))
 	}
 	want, page, err := derive(f, ex)
 	if err != nil {

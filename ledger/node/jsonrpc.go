@@ -2,7 +2,9 @@ package node
 
 import (
 	"fmt"
+	"math/big"
 	"net/http"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 	ethrpc "github.com/ethereum/go-ethereum/rpc"
@@ -16,9 +18,6 @@ import (
 	"github.com/cosmos/evm/rpc/namespaces/ethereum/eth"
 	"github.com/cosmos/evm/rpc/stream"
 	evmconfig "github.com/cosmos/evm/server/config"
-
-	"math/big"
-	"time"
 )
 
 // jsonRPC serves Ethereum's JSON-RPC: POST requests and, on the same port, the
@@ -26,7 +25,6 @@ import (
 type jsonRPC struct {
 	http *ethrpc.Server
 	ws   http.Handler
-	subs *stream.RPCStream
 }
 
 // namespaces are the methods that are served. None of them needs a key or changes
@@ -75,7 +73,7 @@ func newJSONRPC(n *Node, cfg Config) (*jsonRPC, error) {
 	if !ok {
 		return nil, fmt.Errorf("the WebSocket server is no http.Handler in this version of the EVM")
 	}
-	return &jsonRPC{http: s, ws: ws, subs: subs}, nil
+	return &jsonRPC{http: s, ws: ws}, nil
 }
 
 // jsonRPCSettings are the EVM server's settings as a node here has them.
@@ -102,10 +100,9 @@ func (j *jsonRPC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	j.http.ServeHTTP(w, r)
 }
 
-func (j *jsonRPC) close() {
-	j.http.Stop()
-	_ = j.subs.Close()
-}
+// close ends the requests in flight. The subscriptions end with CometBFT's event
+// bus; their own Close would wait for channels that nobody closes.
+func (j *jsonRPC) close() { j.http.Stop() }
 
 // ethAPI is the eth namespace less eth_fillTransaction. This version of the EVM
 // fills transactions with the gas they would take at block 0, and clients that

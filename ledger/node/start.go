@@ -178,7 +178,8 @@ func (n *Node) startServers(cfg config, ls *listeners) error {
 	if n.grpc, _, err = servergrpc.NewGRPCServerAndContext(n.clientCtx, n.app, sdkCfg.GRPC, n.sdkLog()); err != nil {
 		return fail("gRPC", err)
 	}
-	go func() { n.fail(wrap("gRPC server", n.grpc.Serve(ls.take("grpc")))) }()
+	listener := ls.take("grpc")
+	go func() { n.fail(wrap("gRPC server", n.grpc.Serve(listener))) }()
 
 	pages := cors.New(cors.Options{
 		AllowedOrigins: cfg.app.CORSOrigins,

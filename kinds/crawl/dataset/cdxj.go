@@ -40,7 +40,7 @@ func cdxLine(d derived, at place) ([]byte, error) {
 		URL:      r.URL,
 		MIME:     mime,
 		Status:   strconv.Itoa(int(r.Status)),
-		Digest:   "sha256:" + r.Digest.String(),
+		Digest:   r.Digest.String(), // without its algorithm, as other tools write it
 		Length:   strconv.FormatUint(uint64(r.Members[1]), 10),
 		Offset:   strconv.FormatInt(at.offset+int64(r.Members[0]), 10),
 		Filename: at.file,

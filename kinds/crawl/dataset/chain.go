@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,6 +19,7 @@ type chain struct {
 	name string
 	job  work.JobID
 	spec []byte
+	last uint64 // settled epoch
 
 	epochs   []epochRoots
 	leaves   []work.Node
@@ -36,28 +36,28 @@ type epochRoots struct {
 	receipts, pay work.Root
 }
 
-func newChain(name string, job work.JobID, spec []byte) *chain {
-	return &chain{name: name, job: job, spec: spec, units: map[work.PublicKey]uint64{}}
+// maxEpochs bounds the settled epochs of a job, empty ones included.
+const maxEpochs = 1 << 16
+
+// newChain begins with the first of a job's epochs; last is the number of those settled.
+func newChain(name string, job work.JobID, spec []byte, last uint64) *chain {
+	return &chain{name: name, job: job, spec: spec, last: min(last, maxEpochs), units: map[work.PublicKey]uint64{}}
 }
 
 // add takes the next entry. Its signature, its task and its result's digest are checked by
 // bind, which can run for many entries at once.
 func (c *chain) add(e entry) error {
 	r := e.signed.Receipt
-	current := uint64(0)
-	if n := len(c.epochs); n > 0 {
-		current = c.epochs[n-1].number
+	if e.Epoch == 0 || e.Epoch > c.last {
+		return fmt.Errorf("%w: a receipt of epoch %d, and the job has %d", errChain, e.Epoch, c.last)
 	}
-	switch {
-	case e.Epoch == current && current != 0 && e.Index == uint64(len(c.leaves)):
-	case e.Epoch > current && e.Index == 0:
-		// Epochs without receipts have no entries: the caller knows of them.
-		if err := c.endEpoch(); err != nil {
+	for e.Epoch > uint64(len(c.epochs)) { // epochs without receipts have no entries
+		if err := c.nextEpoch(); err != nil {
 			return err
 		}
-		c.epochs = append(c.epochs, epochRoots{number: e.Epoch})
-	default:
-		return fmt.Errorf("%w: receipt %d of epoch %d comes after %d of epoch %d", errChain, e.Index, e.Epoch, len(c.leaves), current)
+	}
+	if e.Epoch != uint64(len(c.epochs)) || e.Index != uint64(len(c.leaves)) {
+		return fmt.Errorf("%w: receipt %d of epoch %d comes after %d of epoch %d", errChain, e.Index, e.Epoch, len(c.leaves), len(c.epochs))
 	}
 	c.leaves = append(c.leaves, work.ReceiptLeaf(e.Signed, r.Units))
 	c.seqs = append(c.seqs, r.Seq)
@@ -94,21 +94,30 @@ func (c *chain) bind(e entry) error {
 	return nil
 }
 
-func (c *chain) endEpoch() error {
+// nextEpoch closes the current epoch and begins the next.
+func (c *chain) nextEpoch() error {
+	if err := c.closeEpoch(); err != nil {
+		return err
+	}
+	c.epochs = append(c.epochs, epochRoots{number: uint64(len(c.epochs)) + 1})
+	return nil
+}
+
+func (c *chain) closeEpoch() error {
 	n := len(c.epochs)
 	if n == 0 {
 		return nil
 	}
+	e := &c.epochs[n-1]
 	tree, err := work.NewTree(c.leaves)
 	if err != nil {
-		return fmt.Errorf("epoch %d: %w", c.epochs[n-1].number, err)
+		return fmt.Errorf("epoch %d: %w", e.number, err)
 	}
-	pay, err := payRoot(c.units)
-	if err != nil {
-		return fmt.Errorf("epoch %d: %w", c.epochs[n-1].number, err)
+	if e.pay, err = payRoot(c.units); err != nil {
+		return fmt.Errorf("epoch %d: %w", e.number, err)
 	}
-	c.epochs[n-1].receipts, c.epochs[n-1].pay = tree.Root(), pay
-	c.settled = work.SettledRoot(c.settled, c.job, c.epochs[n-1].number, tree.Root().Hash)
+	e.receipts = tree.Root()
+	c.settled = work.SettledRoot(c.settled, c.job, e.number, e.receipts.Hash)
 	c.leaves = nil
 	return nil
 }
@@ -131,9 +140,14 @@ func payRoot(units map[work.PublicKey]uint64) (work.Root, error) {
 	return tree.Root(), nil
 }
 
-// end closes the last epoch and checks that no task has two receipts.
+// end closes the last epochs and checks that no task has two receipts.
 func (c *chain) end() error {
-	if err := c.endEpoch(); err != nil {
+	for uint64(len(c.epochs)) < c.last {
+		if err := c.nextEpoch(); err != nil {
+			return err
+		}
+	}
+	if err := c.closeEpoch(); err != nil {
 		return err
 	}
 	slices.Sort(c.seqs)
@@ -163,22 +177,4 @@ func (s *survey) add(f crawl.Fetch, r crawl.Record) {
 		}
 		s.redirects[r.URL] = r.Location
 	}
-}
-
-// exclusion is why an entry has neither exchange nor row.
-type exclusion struct {
-	Epoch  uint64 `json:"epoch"`
-	Index  uint64 `json:"index"`
-	Reason string `json:"reason"`           // "rejected": the blob is not what the record says; "refuted": an audit proved the receipt false
-	Detail string `json:"detail,omitempty"` // for people
-	Blob   string `json:"blob,omitempty"`   // where the blob is
-}
-
-const (
-	rejected = "rejected"
-	refuted  = "refuted"
-)
-
-func (x exclusion) compare(epoch, index uint64) int {
-	return cmp.Or(cmp.Compare(x.Epoch, epoch), cmp.Compare(x.Index, index))
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/klauspost/compress/zstd"
@@ -196,14 +195,14 @@ type entry struct {
 // readEntries calls f with every entry of dir. The entry is f's to keep. Whatever is read
 // is bounded, and whether it is canonical is checked; signatures are not.
 func readEntries(dir, chain string, job work.JobID, f func(entry) error) error {
-	receipts, err := os.Open(filepath.Join(dir, receiptsFile))
+	receipts, err := openRegular(dir, receiptsFile)
 	if err != nil {
-		return fmt.Errorf("read the receipts: %w", err)
+		return err
 	}
 	defer receipts.Close()
-	records, err := os.Open(filepath.Join(dir, recordsFile))
+	records, err := openRegular(dir, recordsFile)
 	if err != nil {
-		return fmt.Errorf("read the records: %w", err)
+		return err
 	}
 	defer records.Close()
 	return readEntriesFrom(receipts, records, chain, job, f)

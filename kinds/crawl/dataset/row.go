@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"slices"
 	"time"
 
 	"github.com/cantus-network/cantus/artifact"
@@ -46,6 +47,10 @@ type rowMaker struct {
 	counts    Counts
 }
 
+func newRowMaker(redirects map[string]string) rowMaker {
+	return rowMaker{redirects: redirects, first: map[artifact.Digest]string{}}
+}
+
 // maxHops bounds how many redirects are followed to a final URL.
 const maxHops = 20
 
@@ -80,7 +85,6 @@ func (m *rowMaker) row(d derived, at place) (Row, bool) {
 		Truncated: r.Truncated,
 		Title:     r.Title,
 		Language:  r.Language,
-		Text:      d.text,
 		SimHash:   int64(r.SimHash),
 		Links:     r.Links,
 		NoFollow:  r.NoFollow,
@@ -91,8 +95,9 @@ func (m *rowMaker) row(d derived, at place) (Row, bool) {
 		Index:     int64(d.Index),
 		Receipt:   artifact.Sum(d.Signed).String(),
 	}
-	if !r.TextDigest.IsZero() {
-		row.TextDigest = r.TextDigest.String()
+	// What a server says instead of a page is no text of the dataset.
+	if f.IsPage(r) && !r.TextDigest.IsZero() {
+		row.Text, row.TextDigest = d.text, r.TextDigest.String()
 	}
 	if r.Status != 0 {
 		row.Digest = r.Digest.String()
@@ -151,4 +156,27 @@ func (m *rowMaker) count(f crawl.Fetch, r crawl.Record) {
 type place struct {
 	file   string // "warc/…"
 	offset int64  // of its first member
+}
+
+// differs names the first field in which two rows differ, or "".
+func (r Row) differs(o Row) string {
+	for _, c := range []struct {
+		name string
+		same bool
+	}{
+		{"url", r.URL == o.URL}, {"final_url", r.FinalURL == o.FinalURL}, {"time", r.Time.Equal(o.Time)},
+		{"status", r.Status == o.Status}, {"error", r.Error == o.Error}, {"media_type", r.MediaType == o.MediaType},
+		{"charset", r.Charset == o.Charset}, {"digest", r.Digest == o.Digest}, {"bytes", r.Bytes == o.Bytes},
+		{"truncated", r.Truncated == o.Truncated}, {"title", r.Title == o.Title}, {"language", r.Language == o.Language},
+		{"text", r.Text == o.Text}, {"text_digest", r.TextDigest == o.TextDigest}, {"simhash", r.SimHash == o.SimHash},
+		{"links", slices.Equal(r.Links, o.Links)}, {"nofollow", r.NoFollow == o.NoFollow}, {"depth", r.Depth == o.Depth},
+		{"duplicate_of", r.DuplicateOf == o.DuplicateOf}, {"ip", r.IP == o.IP}, {"worker", r.Worker == o.Worker},
+		{"epoch", r.Epoch == o.Epoch}, {"index", r.Index == o.Index}, {"receipt", r.Receipt == o.Receipt},
+		{"warc", r.WARC == o.WARC}, {"warc_offset", r.Offset == o.Offset}, {"warc_length", r.Length == o.Length},
+	} {
+		if !c.same {
+			return c.name
+		}
+	}
+	return ""
 }

@@ -3,7 +3,9 @@ package frontier
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/cantus-network/cantus/kinds/crawl/robots"
@@ -50,8 +52,9 @@ type Group struct {
 
 // Why an item left without having been asked for.
 const (
-	Denied = "robots-denied" // robots.txt does not allow it
-	Gone   = "host-gone"     // its host was given up
+	Denied  = "robots-denied"      // robots.txt does not allow it
+	NoRules = "robots-unreachable" // robots.txt can't be had, and the host is reachable
+	// Or End.Host of the trouble that its host was given up for.
 )
 
 // Config is what a frontier is told.
@@ -134,6 +137,9 @@ func Open(state work.State, cfg Config) (*Frontier, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.meta.Stopped {
+		return f, nil
+	}
 	err = scan(state, []byte{keyRetry}, []byte{keyRetry + 1}, func(key, _ []byte) (bool, error) {
 		if len(key) != 17 {
 			return false, fmt.Errorf("%w: a retry's key", ErrState)
@@ -147,8 +153,10 @@ func Open(state work.State, cfg Config) (*Frontier, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, h := range f.hosts {
-		if h.out > 0 && !h.private {
+	// In a fixed order, so that the same state gives the same plan.
+	ids := slices.Sorted(maps.Keys(byID))
+	for _, id := range ids {
+		if h := byID[id]; h.out > 0 && !h.private {
 			name := f.laneOf(h)
 			if f.lanes[name] == nil {
 				f.lanes[name] = &lane{}
@@ -158,8 +166,8 @@ func Open(state work.State, cfg Config) (*Frontier, error) {
 			}
 		}
 	}
-	for _, h := range f.hosts {
-		f.schedule(h)
+	for _, id := range ids {
+		f.schedule(byID[id])
 	}
 	return f, nil
 }
@@ -203,8 +211,8 @@ func (f *Frontier) touch(h *host) {
 	}
 }
 
-// flush writes what changed.
-func (f *Frontier) flush(b work.Batch) error {
+// Flush writes what changed since it was called last. It ends every batch.
+func (f *Frontier) Flush(b work.Batch) error {
 	for _, h := range f.dirty {
 		h.dirty = false
 		if err := setRecord(b, append([]byte{keyHost}, h.origin...), h.record()); err != nil {
@@ -245,9 +253,6 @@ func (f *Frontier) enqueue(b work.Batch, h *host, it Item) {
 	f.schedule(h)
 }
 
-// Commit writes what Add changed. Next and Finish do so themselves.
-func (f *Frontier) Commit(b work.Batch) error { return f.flush(b) }
-
 // Next gives out at most max items, of which at most quota are not robots.txt files.
 func (f *Frontier) Next(b work.Batch, max, quota int) ([]Group, error) {
 	now := f.cfg.Now()
@@ -265,6 +270,9 @@ func (f *Frontier) Next(b work.Batch, max, quota int) ([]Group, error) {
 	var again []*host // looked at and still ready; not twice in one call
 	for max > 0 && f.ready.Len() > 0 && !f.ready.hosts[0].next.After(now) {
 		h := f.ready.pop()
+		if h.queue.len() == 0 {
+			continue
+		}
 		if !h.private && h.dead == "" && !f.enter(h, now) {
 			continue
 		}
@@ -293,7 +301,7 @@ func (f *Frontier) Next(b work.Batch, max, quota int) ([]Group, error) {
 	for _, h := range again {
 		f.schedule(h)
 	}
-	return groups, f.flush(b)
+	return groups, nil
 }
 
 // take gives out what a host may be asked for now.
@@ -320,7 +328,7 @@ func (f *Frontier) take(b work.Batch, h *host, now time.Time, max, quota int) (G
 		f.queued--
 		why := ""
 		if h.dead != "" {
-			why = Gone
+			why = h.dead
 		} else if ok, err := f.allowed(h, it.URL.Target()); err != nil {
 			return Group{}, err
 		} else if !ok {
@@ -418,19 +426,19 @@ func (f *Frontier) Finish(b work.Batch, seq uint64, e End) (gaveUp bool, err err
 		f.endGroup(h, now)
 	}
 	f.schedule(h)
-	return gaveUp, f.flush(b)
+	return gaveUp, nil
 }
 
 func (f *Frontier) finishItem(b work.Batch, h *host, it Item, e End, now time.Time) (gaveUp bool) {
 	if e.Host != "" {
-		h.group.bad = true
+		h.group.bad = e.Host
 	} else {
 		h.group.good = true
 	}
 	if !e.Retry {
 		return false
 	}
-	if it.Attempt++; it.Attempt >= MaxAttempts || h.dead != "" {
+	if it.Attempt++; it.Attempt >= MaxAttempts || h.dead != "" || f.meta.Stopped {
 		return true
 	}
 	f.retry.push(b, now, max(f.backoff(h, uint32(it.Attempt)), min(e.After, MaxWait)), it)
@@ -457,7 +465,7 @@ func (f *Frontier) finishRobots(b work.Batch, h *host, e End, now time.Time) {
 			h.robotsAt, h.robotsTries = now, 0
 			return
 		}
-		h.dead, h.next = Gone, now
+		h.dead, h.next = NoRules, now
 		if e.Host != "" {
 			h.dead = e.Host
 		}
@@ -470,14 +478,14 @@ func (f *Frontier) endGroup(h *host, now time.Time) {
 	switch {
 	case h.group.good:
 		h.failures = 0
-	case h.group.bad:
+	case h.group.bad != "":
 		h.failures++
 		next = now.Add(f.backoff(h, h.failures))
 		if h.failures >= maxFailures {
-			h.dead, next = Gone, now
+			h.dead, next = h.group.bad, now
 		}
 	}
-	h.group.good, h.group.bad = false, false
+	h.group.good, h.group.bad = false, ""
 	h.next = later(h.next, next)
 	if h.lane != "" {
 		f.leave(h, now.Add(f.interval(h)))
@@ -500,24 +508,18 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// DropQueued forgets everything that is not out and says how much that was.
-func (f *Frontier) DropQueued(b work.Batch) (uint64, error) {
+// Stop forgets everything that is not out, for good, and says how much that was. What is
+// out can still be finished; nothing is tried again.
+func (f *Frontier) Stop() uint64 {
 	n := f.queued + f.retry.n
+	f.meta.Stopped = true
 	for _, h := range f.hosts {
 		if h.queue.drop() > 0 {
 			f.touch(h)
 		}
 	}
-	f.queued = 0
-	err := scan(f.state, []byte{keyRetry}, []byte{keyRetry + 1}, func(key, _ []byte) (bool, error) {
-		b.Delete(append([]byte(nil), key...))
-		return true, nil
-	})
-	if err != nil {
-		return 0, err
-	}
-	f.retry.n = 0
-	return n, f.flush(b)
+	f.queued, f.retry.n = 0, 0
+	return n
 }
 
 // Stats are a frontier's figures.
@@ -544,4 +546,14 @@ func (f *Frontier) Stats() Stats {
 	}
 	s.Wait = max(time.Millisecond, time.Duration(wait)*time.Millisecond)
 	return s
+}
+
+// OutOf is how many items of a mode are out.
+func (f *Frontier) OutOf(mode uint8) (n uint64) {
+	for _, g := range f.out {
+		if g.item.Mode == mode {
+			n++
+		}
+	}
+	return n
 }

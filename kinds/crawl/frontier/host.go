@@ -40,8 +40,11 @@ type host struct {
 	delay       time.Duration
 	rules       *robots.File // nil: not in memory
 
-	group struct{ good, bad bool } // how the items that were out together ended
-	lane  string                   // the one that it is in
+	group struct { // how the items that were out together ended
+		good bool
+		bad  string // the host's trouble
+	}
+	lane string // the one that it is in
 
 	where place
 	index int    // in the heap

@@ -48,6 +48,7 @@ type metaRecord struct {
 	Hosts   uint64   // the last host's ID
 	Seq     uint64   // the last one given out
 	Retries uint64   // the last retry's number
+	Stopped bool
 }
 
 // hostRecord is what is kept of a host.

@@ -80,7 +80,7 @@ func Epoch(e types.Epoch) (work.Epoch, error) {
 	}
 	copy(out.Beacon[:], e.Beacon) // empty until the next block
 	for i, s := range e.Samples {
-		sample := work.Sample{Unit: s.Unit, Status: sampleStatus[s.Status], Receipt: s.Receipt}
+		sample := work.Sample{Unit: s.Unit, Status: sampleStatus[s.Status], Receipt: s.Receipt, Deadline: s.Deadline}
 		for _, a := range s.Slots {
 			k, err := work.KeyFromBytes(a.Auditor)
 			if err != nil {

@@ -195,3 +195,12 @@ func (v View) GatewayRecords(ctx context.Context) ([]types.Gateway, error) {
 	}
 	return gs, nil
 }
+
+// Books checks the market's books: what the module holds against what it owes.
+func (v View) Books(ctx context.Context) (types.QueryInvariantsResponse, error) {
+	r, err := v.Work.Invariants(ctx, &types.QueryInvariantsRequest{})
+	if err != nil {
+		return types.QueryInvariantsResponse{}, fmt.Errorf("check the books: %w", err)
+	}
+	return *r, nil
+}

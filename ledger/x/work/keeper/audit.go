@@ -305,7 +305,6 @@ func (k *Keeper) wakeEpoch(ctx context.Context, job, number uint64) error {
 	if err != nil {
 		return err
 	}
-	before := e.Status
 	hidden, err := k.advance(ctx, &e, p, true)
 	if err != nil {
 		return err
@@ -320,10 +319,8 @@ func (k *Keeper) wakeEpoch(ctx context.Context, job, number uint64) error {
 		}
 		return k.setJob(ctx, j)
 	}
-	if before != types.EpochStatus_EPOCH_STATUS_DECIDED && !e.Final() {
-		if err := k.setEpoch(ctx, e); err != nil {
-			return err
-		}
+	if err := k.setEpoch(ctx, e); err != nil {
+		return err
 	}
 	return k.wakeJob(ctx, j)
 }

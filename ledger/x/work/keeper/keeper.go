@@ -24,6 +24,7 @@ import (
 	"fmt"
 
 	"cosmossdk.io/collections"
+	collcodec "cosmossdk.io/collections/codec"
 	"cosmossdk.io/core/address"
 	"cosmossdk.io/core/store"
 	"cosmossdk.io/math"
@@ -117,7 +118,7 @@ func NewKeeper(
 		rosterAt:   collections.NewMap(sb, types.RosterPlacePrefix, "roster_places", collections.PairKeyCodec(collections.StringKey, collections.BytesKey), collections.Uint64Value),
 		rosterSize: collections.NewMap(sb, types.RosterSizePrefix, "roster_sizes", collections.StringKey, collections.Uint64Value),
 		gateways:   collections.NewMap(sb, types.GatewaysPrefix, "gateways", sdk.AccAddressKey, codec.CollValue[types.Gateway](cdc)),
-		gatewayOf:  collections.NewMap(sb, types.GatewayKeysPrefix, "gateway_keys", collections.BytesKey, codec.KeyToValueCodec(sdk.AccAddressKey)),
+		gatewayOf:  collections.NewMap(sb, types.GatewayKeysPrefix, "gateway_keys", collections.BytesKey, collcodec.KeyToValueCodec(sdk.AccAddressKey)),
 		nextJob:    collections.NewSequence(sb, types.NextJobPrefix, "next_job"),
 		jobs:       collections.NewMap(sb, types.JobsPrefix, "jobs", collections.Uint64Key, codec.CollValue[types.Job](cdc)),
 		byBuyer:    collections.NewKeySet(sb, types.JobsByBuyerPrefix, "jobs_by_buyer", jobBy),

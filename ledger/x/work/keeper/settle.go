@@ -39,10 +39,17 @@ func (k *Keeper) wakeJob(ctx context.Context, j types.Job) error {
 			return err
 		}
 	}
-	done := j.Finished || height(ctx) > j.ClosingHeight+p.GraceBlocks
-	if j.Status == types.JobStatus_JOB_STATUS_CLOSING && done && j.EpochsSettled == j.Epochs && j.OpenChallenges == 0 {
-		if err := k.close(ctx, &j); err != nil {
-			return fmt.Errorf("close job %d: %w", j.Id, err)
+	if j.Status == types.JobStatus_JOB_STATUS_CLOSING {
+		graceEnd := j.ClosingHeight + p.GraceBlocks
+		switch {
+		case !j.Finished && height(ctx) <= graceEnd:
+			if err := k.jobQueue.Set(ctx, collections.Join(graceEnd+1, j.Id)); err != nil {
+				return err
+			}
+		case j.EpochsSettled == j.Epochs && j.OpenChallenges == 0:
+			if err := k.close(ctx, &j); err != nil {
+				return fmt.Errorf("close job %d: %w", j.Id, err)
+			}
 		}
 	}
 	return k.setJob(ctx, j)

@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cantus-network/cantus/cmd/cantus/internal/localnet"
+	"github.com/cantus-network/cantus/ledger/node"
+)
+
+func upCommand(g *globals) *cobra.Command {
+	var o localnet.Options
+	var l node.Listen
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Run a whole network on this machine until Ctrl-C",
+		Long: `Runs a validator, a gateway and workers on this machine, for trying things out and for
+development. The network is real: consensus, escrow, audits and payment are those of a large
+one. Its notes are worthless, its keys lie unencrypted in the home directory, and its workers
+may fetch from loopback addresses. Ctrl-C stops it; the next "up" goes on where it stopped.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := g.logger(os.Stderr)
+			if err != nil {
+				return err
+			}
+			stopProfiles, err := g.profiles()
+			if err != nil {
+				return err
+			}
+			defer stopProfiles()
+			o.Home, o.Log, o.Version, o.Ledger = g.home(), log, g.version, l
+			o.Progress = func(s string) {
+				if !g.json {
+					fmt.Fprintln(os.Stderr, s)
+				}
+			}
+			n, err := localnet.Start(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			info := n.Info()
+			if g.json {
+				err = printJSON(cmd.OutOrStdout(), info)
+			} else {
+				err = table(cmd.OutOrStdout(), [][]string{
+					{"network", fmt.Sprintf("%s is up, with %d workers; Ctrl-C stops it", info.ChainID, info.Workers)},
+					{"gateway", info.Gateway}, {"docs", info.Gateway + "/docs/"}, {"metrics", info.Gateway + "/metrics"},
+					{"rpc", info.RPC}, {"grpc", info.GRPC}, {"rest", info.REST},
+					{"json-rpc", fmt.Sprintf("%s (EVM chain %d)", info.JSONRPC, info.EVMChainID)},
+					{"home", string(g.home())},
+				})
+			}
+			if err == nil {
+				err = n.Wait(cmd.Context())
+			}
+			if !g.json {
+				fmt.Fprintln(os.Stderr, "stopping")
+			}
+			if cerr := n.Close(); err == nil {
+				err = cerr
+			}
+			return err
+		},
+	}
+	f := c.Flags()
+	f.IntVar(&o.Workers, "workers", 4, "worker processes, each with an operator of its own")
+	f.StringVar(&o.Listen, "listen", "", "address of the gateway, host:port; default: a free loopback port, the same each time")
+	f.StringVar(&l.RPC, "rpc", "", "address of CometBFT's RPC")
+	f.StringVar(&l.GRPC, "ledger-grpc", "", "address of the ledger's gRPC")
+	f.StringVar(&l.REST, "rest", "", "address of REST")
+	f.StringVar(&l.JSONRPC, "json-rpc", "", "address of Ethereum's JSON-RPC")
+	return c
+}

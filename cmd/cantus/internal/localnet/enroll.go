@@ -1,0 +1,39 @@
+package localnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/cantus-network/cantus/cmd/cantus/internal/market"
+	"github.com/cantus-network/cantus/ledger/client"
+	"github.com/cantus-network/cantus/ledger/keys"
+	"github.com/cantus-network/cantus/work"
+)
+
+// gatewayFeeBps is what the gateway of a one-machine network asks for: five per cent.
+const gatewayFeeBps = 500
+
+// enrollWorkers enrols worker n under operator n, those that aren't yet, all at once.
+func enrollWorkers(ctx context.Context, c *client.Client, v market.View, ring keys.Ring, workers []work.PrivateKey, kinds []work.Name) error {
+	p, err := v.Params(ctx)
+	if err != nil {
+		return err
+	}
+	errs := make([]error, len(workers))
+	var wg sync.WaitGroup
+	for i, k := range workers {
+		operator, err := keys.Find(ring, operatorName(i+1))
+		if err != nil {
+			return err
+		}
+		wg.Go(func() {
+			_, errs[i] = market.Enroll(ctx, c, v, operator, []market.Enrollment{{
+				Key: k, Kinds: kinds, Network: fmt.Sprintf("local-%d", i+1), Region: "local", Bond: p.MinWorkerBond,
+			}})
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,624 @@
+package scheduler_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"sync"
+
+	"github.com/cantus-network/cantus/artifact"
+	"github.com/cantus-network/cantus/scheduler"
+	"github.com/cantus-network/cantus/work"
+)
+
+// model is a ledger in memory that holds a scheduler to the market's rules: numbering,
+// sums, escrow, openings, auditors, verdicts, windows, claims.
+type model struct {
+	mu         sync.Mutex
+	chain      string
+	gateway    work.PublicKey
+	height     int64
+	hash       []byte
+	changed    chan struct{}
+	params     scheduler.Params
+	openBlocks int64
+	auditors   int
+	maxSamples uint32
+
+	jobs       map[work.JobID]*modelJob
+	workers    map[work.PublicKey]work.Worker
+	challenges map[uint64]*scheduler.Challenge
+	faults     []string
+	sends      map[string]int
+	trouble    func(what string) (before, after error) // injected into sends
+}
+
+type modelJob struct {
+	work.Job
+	closing int64
+	epochs  []*work.Epoch
+	claimed map[work.PublicKey]uint64
+	forfeit map[work.PublicKey]bool
+}
+
+func newModel(gateway work.PublicKey) *model {
+	return &model{
+		chain: "test-1", gateway: gateway, height: 1, hash: make([]byte, 32), changed: make(chan struct{}),
+		params:     scheduler.Params{GraceBlocks: 60, MaxWorkersPerTx: 3},
+		openBlocks: 400, auditors: 2, maxSamples: 8,
+		jobs: map[work.JobID]*modelJob{}, workers: map[work.PublicKey]work.Worker{},
+		challenges: map[uint64]*scheduler.Challenge{}, sends: map[string]int{},
+	}
+}
+
+func (m *model) open(kind work.Name, spec artifact.Digest, escrow, price int64, epochBlocks int64) work.JobID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id := work.JobID(len(m.jobs) + 1)
+	m.jobs[id] = &modelJob{
+		Job: work.Job{ID: id, Buyer: "buyer", Gateway: "gw", Kind: kind, Spec: spec, Escrow: big.NewInt(escrow), Price: big.NewInt(price),
+			WorkerPrice: big.NewInt(price), AuditBps: 1000, EpochBlocks: epochBlocks, OpenedHeight: m.height, ExpiryHeight: m.height + 1<<40, Status: work.JobOpen},
+		claimed: map[work.PublicKey]uint64{}, forfeit: map[work.PublicKey]bool{},
+	}
+	return id
+}
+
+func (m *model) enroll(k work.PublicKey, operator string, kinds ...work.Name) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.workers[k] = work.Worker{Key: k, Operator: operator, Kinds: kinds, Active: true}
+}
+
+func (m *model) setActive(k work.PublicKey, active bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w := m.workers[k]
+	w.Active = active
+	m.workers[k] = w
+}
+
+// block makes one block.
+func (m *model) block() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.height++
+	h := sha256.Sum256(binary.BigEndian.AppendUint64(m.hash, uint64(m.height)))
+	m.hash = h[:]
+	for _, j := range m.jobs {
+		for _, e := range j.epochs {
+			m.wakeEpoch(j, e)
+		}
+		m.wakeJob(j)
+	}
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+func (m *model) wakeEpoch(j *modelJob, e *work.Epoch) {
+	switch e.Status {
+	case work.EpochCommitted:
+		if e.CommitHeight >= m.height {
+			return
+		}
+		e.Beacon = work.Beacon(m.chain, j.ID, e.Number, m.hash)
+		e.Status, e.Deadline = work.EpochSampled, m.height+m.openBlocks
+		for _, unit := range work.Samples(e.Beacon, e.Receipts.Sum, work.SampleCount(e.Receipts.Leaves, j.AuditBps, m.maxSamples)) {
+			e.Samples = append(e.Samples, work.Sample{Unit: unit, Status: work.SampleDrawn, Deadline: e.Deadline})
+		}
+	case work.EpochSampled, work.EpochAuditing:
+		for i := range e.Samples {
+			s := &e.Samples[i]
+			if s.Deadline > m.height {
+				continue
+			}
+			switch s.Status {
+			case work.SampleDrawn:
+				m.fault(j, fmt.Sprintf("epoch %d: sample %d was not opened", e.Number, i))
+				return
+			case work.SampleOpened:
+				s.Status, s.Deadline = work.SampleRevealing, m.height+m.openBlocks
+			case work.SampleRevealing:
+				m.decide(j, s)
+			}
+		}
+	}
+	m.advance(j, e)
+}
+
+func (m *model) advance(j *modelJob, e *work.Epoch) {
+	if e.Status != work.EpochSampled && e.Status != work.EpochAuditing {
+		return
+	}
+	over, drawn := true, false
+	for i := range e.Samples {
+		s := &e.Samples[i]
+		committed, revealed := 0, 0
+		for _, slot := range s.Slots {
+			if slot.Committed {
+				committed++
+			}
+			if slot.Outcome != 0 {
+				revealed++
+			}
+		}
+		if s.Status == work.SampleOpened && committed == len(s.Slots) {
+			s.Status, s.Deadline = work.SampleRevealing, m.height+m.openBlocks
+		}
+		if s.Status == work.SampleRevealing && revealed == committed {
+			m.decide(j, s)
+		}
+		drawn = drawn || s.Status == work.SampleDrawn
+		over = over && !slices.Contains([]work.SampleStatus{work.SampleDrawn, work.SampleOpened, work.SampleRevealing}, s.Status)
+	}
+	if !drawn {
+		e.Status = work.EpochAuditing
+	}
+	if over {
+		e.Status, e.Deadline = work.EpochDecided, max(e.CommitHeight+3, m.height)
+	}
+}
+
+func (m *model) decide(j *modelJob, s *work.Sample) {
+	pass, fail := 0, 0
+	for _, slot := range s.Slots {
+		switch slot.Outcome {
+		case work.Pass:
+			pass++
+		case work.Fail:
+			fail++
+		}
+	}
+	s.Deadline = 0
+	switch {
+	case fail > pass:
+		s.Status = work.SampleFalse
+		r, _ := work.DecodeReceipt(s.Receipt)
+		j.forfeit[r.Receipt.Worker] = true
+		w := m.workers[r.Receipt.Worker]
+		w.Active = false
+		m.workers[r.Receipt.Worker] = w
+	case pass > fail:
+		s.Status = work.SampleUpheld
+	default:
+		s.Status = work.SampleUndecided
+	}
+}
+
+func (m *model) wakeJob(j *modelJob) {
+	if j.Status != work.JobOpen && j.Status != work.JobClosing {
+		return
+	}
+	for j.Settled < j.Epochs {
+		e := j.epochs[j.Settled]
+		if e.Status != work.EpochDecided || m.height < e.Deadline {
+			break
+		}
+		e.Status, e.SettledHeight, e.Label = work.EpochSettled, m.height, work.Agreed
+		j.Settled++
+		j.UnitsSettled += e.Receipts.Sum
+	}
+	if j.Status == work.JobOpen && m.height >= j.ExpiryHeight {
+		j.Status, j.closing = work.JobClosing, m.height
+	}
+	if j.Status == work.JobClosing && (j.Finished || m.height > j.closing+m.params.GraceBlocks) && j.Settled == j.Epochs {
+		j.Status = work.JobClosed
+	}
+}
+
+func (m *model) fault(j *modelJob, why string) {
+	m.faults = append(m.faults, why)
+	j.Status = work.JobFaulted
+	for _, e := range j.epochs[j.Settled:] {
+		e.Status = work.EpochVoid
+	}
+}
+
+func (m *model) closeJob(id work.JobID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	j := m.jobs[id]
+	j.Status, j.closing = work.JobClosing, m.height
+}
+
+func (m *model) job(id work.JobID) modelJob {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return *m.jobs[id]
+}
+
+func (m *model) sent(what string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sends[what]
+}
+
+// link is one scheduler's connection to the model. Once it is cut nothing passes it.
+type link struct {
+	m   *model
+	mu  sync.RWMutex
+	cut bool
+}
+
+var _ scheduler.Ledger = (*link)(nil)
+
+var errCut = errors.New("the connection is cut")
+
+func (l *link) disconnect() {
+	l.mu.Lock()
+	l.cut = true
+	l.mu.Unlock()
+}
+
+// read and send run f on the model.
+func (l *link) read(f func(m *model) error) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.cut {
+		return errCut
+	}
+	l.m.mu.Lock()
+	defer l.m.mu.Unlock()
+	return f(l.m)
+}
+
+func (l *link) send(what string, f func(m *model) error) error {
+	return l.read(func(m *model) error {
+		var before, after error
+		if m.trouble != nil {
+			before, after = m.trouble(what)
+		}
+		if before != nil {
+			return before
+		}
+		if err := f(m); err != nil {
+			return err
+		}
+		m.sends[what]++
+		return after
+	})
+}
+
+func (l *link) WaitHeight(ctx context.Context, above int64) (int64, error) {
+	for {
+		var h int64
+		var changed chan struct{}
+		if err := l.read(func(m *model) error { h, changed = m.height, m.changed; return nil }); err != nil {
+			return 0, err
+		}
+		if h > above {
+			return h, nil
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+func (l *link) Params(context.Context) (p scheduler.Params, err error) {
+	err = l.read(func(m *model) error { p = m.params; return nil })
+	return p, err
+}
+
+func (l *link) Jobs(context.Context) (js []work.Job, err error) {
+	err = l.read(func(m *model) error {
+		for _, j := range m.jobs {
+			if j.Status == work.JobOpen || j.Status == work.JobClosing {
+				js = append(js, j.Job)
+			}
+		}
+		return nil
+	})
+	return js, err
+}
+
+func (l *link) Job(_ context.Context, id work.JobID) (j work.Job, err error) {
+	err = l.read(func(m *model) error {
+		if m.jobs[id] == nil {
+			return scheduler.ErrNoJob
+		}
+		j = m.jobs[id].Job
+		return nil
+	})
+	return j, err
+}
+
+func (m *model) epoch(id work.JobID, n uint64) (*modelJob, *work.Epoch, error) {
+	j := m.jobs[id]
+	if j == nil {
+		return nil, nil, scheduler.ErrNoJob
+	}
+	if n == 0 || n > uint64(len(j.epochs)) {
+		return j, nil, scheduler.ErrNoEpoch
+	}
+	return j, j.epochs[n-1], nil
+}
+
+func (l *link) Epoch(_ context.Context, id work.JobID, n uint64) (e work.Epoch, err error) {
+	err = l.read(func(m *model) error {
+		_, p, err := m.epoch(id, n)
+		if err != nil {
+			return err
+		}
+		e = *p
+		e.Samples = slices.Clone(p.Samples)
+		for i := range e.Samples {
+			e.Samples[i].Slots = slices.Clone(e.Samples[i].Slots)
+		}
+		return nil
+	})
+	return e, err
+}
+
+func (l *link) Worker(_ context.Context, k work.PublicKey) (w work.Worker, err error) {
+	err = l.read(func(m *model) error {
+		var ok bool
+		if w, ok = m.workers[k]; !ok {
+			return scheduler.ErrNoWorker
+		}
+		return nil
+	})
+	return w, err
+}
+
+func (l *link) Claimed(_ context.Context, id work.JobID, k work.PublicKey) (c scheduler.Claimed, err error) {
+	err = l.read(func(m *model) error {
+		c = scheduler.Claimed{Units: m.jobs[id].claimed[k], Forfeited: m.jobs[id].forfeit[k]}
+		return nil
+	})
+	return c, err
+}
+
+func (l *link) Challenges(context.Context) (cs []scheduler.Challenge, err error) {
+	err = l.read(func(m *model) error {
+		for _, c := range m.challenges {
+			cs = append(cs, *c)
+		}
+		return nil
+	})
+	return cs, err
+}
+
+func (l *link) CommitEpoch(_ context.Context, c scheduler.Commitment) error {
+	return l.send("commit", func(m *model) error {
+		j := m.jobs[c.Job]
+		total := new(big.Int).Mul(j.Price, new(big.Int).SetUint64(c.Pay.Sum))
+		switch {
+		case j.Status != work.JobOpen && (j.Status != work.JobClosing || j.Finished || m.height > j.closing+m.params.GraceBlocks):
+			return fmt.Errorf("job %d takes no epochs: %s", c.Job, j.Status)
+		case c.Number != j.Epochs+1:
+			return fmt.Errorf("epoch %d, the next is %d", c.Number, j.Epochs+1)
+		case j.Epochs-j.Settled >= 64:
+			return errors.New("too many epochs pending")
+		case c.Receipts.Leaves == 0 || c.Pay.Leaves == 0:
+			return errors.New("an empty epoch")
+		case c.Pay.Sum-c.Receipts.Sum != j.Units:
+			return fmt.Errorf("%d units in all, but %d and %d were committed", c.Pay.Sum, j.Units, c.Receipts.Sum)
+		case total.Cmp(j.Escrow) > 0:
+			return errors.New("more than the escrow")
+		}
+		j.epochs = append(j.epochs, &work.Epoch{Job: c.Job, Number: c.Number, Receipts: c.Receipts, Pay: c.Pay, Status: work.EpochCommitted, CommitHeight: m.height})
+		j.Epochs, j.Units, j.Receipts = c.Number, c.Pay.Sum, j.Receipts+c.Receipts.Leaves
+		if c.Finish {
+			m.finish(j)
+		}
+		return nil
+	})
+}
+
+func (m *model) finish(j *modelJob) {
+	j.Finished = true
+	if j.Status == work.JobOpen {
+		j.Status, j.closing = work.JobClosing, m.height
+	}
+}
+
+func (l *link) OpenReceipts(_ context.Context, id work.JobID, n uint64, openings []scheduler.Opening) error {
+	return l.send("open", func(m *model) error {
+		j, e, err := m.epoch(id, n)
+		if err != nil {
+			return err
+		}
+		if e.Status != work.EpochSampled {
+			return fmt.Errorf("epoch %d has no samples to open: %s", n, e.Status)
+		}
+		for _, o := range openings {
+			if e.Samples[o.Sample].Status != work.SampleDrawn {
+				return fmt.Errorf("sample %d was opened before", o.Sample)
+			}
+		}
+		for _, o := range openings {
+			if err := m.openSample(j, e, o); err != nil {
+				return err
+			}
+		}
+		m.advance(j, e)
+		return nil
+	})
+}
+
+func (m *model) openSample(j *modelJob, e *work.Epoch, o scheduler.Opening) error {
+	s := &e.Samples[o.Sample]
+	signed, err := work.DecodeReceipt(o.Receipt)
+	if err != nil {
+		return err
+	}
+	r := signed.Receipt
+	offset, err := o.Proof.Verify(e.Receipts, work.ReceiptLeaf(o.Receipt, r.Units))
+	if err != nil {
+		return err
+	}
+	if s.Unit < offset || s.Unit-offset >= r.Units {
+		return fmt.Errorf("sample %d is unit %d, the receipt covers %d from %d", o.Sample, s.Unit, r.Units, offset)
+	}
+	if err := signed.Verify(); err != nil {
+		return err
+	}
+	s.Receipt = o.Receipt
+	for i := range e.Samples {
+		if i != int(o.Sample) && e.Samples[i].Status != work.SampleMerged && string(e.Samples[i].Receipt) == string(o.Receipt) {
+			s.Status = work.SampleMerged
+			return nil
+		}
+	}
+	var candidates []work.Candidate
+	for _, w := range m.workers {
+		if w.Active && slices.Contains(w.Kinds, j.Kind) {
+			candidates = append(candidates, work.Candidate{Key: w.Key, Operator: w.Operator})
+		}
+	}
+	who := work.Candidate{Key: r.Worker, Operator: m.workers[r.Worker].Operator}
+	drawn := work.Auditors(e.Beacon, o.Sample, who, candidates, m.auditors)
+	if len(drawn) == 0 {
+		s.Status = work.SampleUnaudited
+		return nil
+	}
+	s.Status, s.Deadline = work.SampleOpened, m.height+m.openBlocks
+	for _, a := range drawn {
+		s.Slots = append(s.Slots, work.Slot{Auditor: a})
+	}
+	return nil
+}
+
+// commitments are kept beside the epochs, which have no room for them.
+var commitments sync.Map
+
+func (l *link) CommitVerdicts(_ context.Context, id work.JobID, n uint64, verdicts []scheduler.VerdictCommitment) error {
+	return l.send("verdict", func(m *model) error {
+		j, e, err := m.epoch(id, n)
+		if err != nil {
+			return err
+		}
+		for _, v := range verdicts {
+			slot, err := findSlot(e, v.Sample, v.Auditor)
+			if err != nil {
+				return err
+			}
+			vid := work.VerdictID{Chain: m.chain, Job: id, Epoch: n, Sample: v.Sample, Auditor: v.Auditor}
+			if err := work.VerifyCommitment(vid, v.Commitment, v.Signature); err != nil {
+				return err
+			}
+			key := fmt.Sprintf("%p %v", e, vid)
+			if was, ok := commitments.Load(key); ok && was != v.Commitment {
+				return errors.New("another verdict was committed")
+			} else if !ok && e.Samples[v.Sample].Status != work.SampleOpened {
+				return errors.New("too late")
+			}
+			commitments.Store(key, v.Commitment)
+			slot.Committed = true
+		}
+		m.advance(j, e)
+		return nil
+	})
+}
+
+func findSlot(e *work.Epoch, sample uint32, a work.PublicKey) (*work.Slot, error) {
+	if int(sample) >= len(e.Samples) {
+		return nil, fmt.Errorf("no sample %d", sample)
+	}
+	for i := range e.Samples[sample].Slots {
+		if s := &e.Samples[sample].Slots[i]; s.Auditor == a {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("%s was not drawn for sample %d", a.Short(), sample)
+}
+
+func (l *link) RevealVerdicts(_ context.Context, id work.JobID, n uint64, verdicts []scheduler.VerdictReveal) error {
+	return l.send("reveal", func(m *model) error {
+		j, e, err := m.epoch(id, n)
+		if err != nil {
+			return err
+		}
+		for _, v := range verdicts {
+			slot, err := findSlot(e, v.Sample, v.Auditor)
+			if err != nil {
+				return err
+			}
+			if slot.Outcome == v.Outcome {
+				continue
+			}
+			if e.Samples[v.Sample].Status != work.SampleRevealing {
+				return fmt.Errorf("sample %d is not revealing", v.Sample)
+			}
+			vid := work.VerdictID{Chain: m.chain, Job: id, Epoch: n, Sample: v.Sample, Auditor: v.Auditor}
+			c, ok := commitments.Load(fmt.Sprintf("%p %v", e, vid))
+			if !ok {
+				return errors.New("nothing was committed")
+			}
+			verdict := work.Verdict{Outcome: v.Outcome, Evidence: v.Evidence}
+			if err := verdict.CheckReveal(vid, v.Salt, c.(artifact.Digest)); err != nil {
+				return err
+			}
+			slot.Outcome, slot.Evidence = v.Outcome, v.Evidence
+		}
+		m.advance(j, e)
+		return nil
+	})
+}
+
+func (l *link) FinishJob(_ context.Context, id work.JobID) error {
+	return l.send("finish", func(m *model) error {
+		j := m.jobs[id]
+		if j.Status == work.JobClosed || j.Status == work.JobFaulted {
+			return fmt.Errorf("job %d is %s", id, j.Status)
+		}
+		m.finish(j)
+		return nil
+	})
+}
+
+func (l *link) Claim(_ context.Context, id work.JobID, n uint64, claims []scheduler.PayProof) error {
+	return l.send("claim", func(m *model) error {
+		j, e, err := m.epoch(id, n)
+		if err != nil {
+			return err
+		}
+		if e.Status != work.EpochSettled {
+			return errors.New("not settled")
+		}
+		if len(claims) == 0 || len(claims) > m.params.MaxWorkersPerTx {
+			return fmt.Errorf("%d claims in one transaction", len(claims))
+		}
+		paid := false
+		for _, c := range claims {
+			if _, err := c.Proof.Verify(e.Pay, work.PayLeaf(c.Worker, c.Units)); err != nil {
+				return err
+			}
+			paid = paid || c.Units > j.claimed[c.Worker]
+		}
+		if !paid {
+			return errors.New("nothing is due")
+		}
+		for _, c := range claims {
+			j.claimed[c.Worker] = max(j.claimed[c.Worker], c.Units)
+		}
+		return nil
+	})
+}
+
+func (l *link) AnswerChallenge(_ context.Context, id, n uint64, pay scheduler.PayProof) error {
+	return l.send("answer", func(m *model) error {
+		c := m.challenges[id]
+		if c == nil {
+			return errors.New("no such challenge")
+		}
+		_, e, err := m.epoch(c.Job, n)
+		if err != nil {
+			return err
+		}
+		if n < c.Epoch || pay.Worker != c.Worker || pay.Units < c.Units {
+			return errors.New("that is no answer")
+		}
+		if _, err := pay.Proof.Verify(e.Pay, work.PayLeaf(pay.Worker, pay.Units)); err != nil {
+			return err
+		}
+		delete(m.challenges, id)
+		return nil
+	})
+}

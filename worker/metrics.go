@@ -1,0 +1,78 @@
+package worker
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	registry prometheus.Registerer
+	all      []prometheus.Collector
+
+	tasks     *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+	units     prometheus.Counter
+	uploaded  prometheus.Counter
+	receipts  *prometheus.CounterVec
+	audits    *prometheus.CounterVec
+	underpaid prometheus.Gauge
+	connected prometheus.Gauge
+}
+
+func newMetrics(r prometheus.Registerer, w *Worker) (*metrics, error) {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cantus_worker_" + name, Help: help}, labels)
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "cantus_worker_" + name, Help: help})
+	}
+	function := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "cantus_worker_" + name, Help: help}, f)
+	}
+	m := &metrics{
+		registry: r,
+		tasks:    counter("tasks_total", "Tasks by kind and outcome.", "kind", "outcome"),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "cantus_worker_task_seconds", Help: "Time that tasks took.", Buckets: prometheus.ExponentialBuckets(0.005, 4, 9),
+		}, []string{"kind"}),
+		units:     prometheus.NewCounter(prometheus.CounterOpts{Name: "cantus_worker_units_total", Help: "Units of accepted receipts."}),
+		uploaded:  prometheus.NewCounter(prometheus.CounterOpts{Name: "cantus_worker_uploaded_bytes_total", Help: "Bytes uploaded."}),
+		receipts:  counter("receipts_total", "Receipts by outcome.", "outcome"),
+		audits:    counter("audits_total", "Audits by kind and outcome.", "kind", "outcome"),
+		underpaid: gauge("underpaid", "1 while the gateway owes vouchers and nothing more is leased from it."),
+		connected: gauge("connected", "1 while there is a session with the gateway."),
+	}
+	m.all = []prometheus.Collector{
+		m.tasks, m.seconds, m.units, m.uploaded, m.receipts, m.audits, m.underpaid, m.connected,
+		function("memory_bytes", "Bytes of results in memory or reserved for them.", func() float64 { return float64(w.memory.held()) }),
+		function("disk_bytes", "Bytes of blobs on disk.", func() float64 { return float64(w.disk.held()) }),
+		function("bundles", "Bundles being done.", func() float64 { return float64(w.slots.busy()) }),
+		function("receipts_waiting", "Receipts that wait for a voucher.", func() float64 {
+			if s := w.durable.Load(); s != nil {
+				return float64(s.waiting())
+			}
+			return 0
+		}),
+	}
+	if r == nil {
+		return m, nil
+	}
+	for i, c := range m.all {
+		if err := r.Register(c); err != nil {
+			m.all = m.all[:i]
+			m.unregister()
+			return nil, fmt.Errorf("register the worker's metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) unregister() {
+	if m.registry == nil {
+		return
+	}
+	for _, c := range m.all {
+		m.registry.Unregister(c)
+	}
+}

@@ -1,0 +1,253 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cantus-network/cantus/artifact/httpstore"
+	"github.com/cantus-network/cantus/plane"
+	"github.com/cantus-network/cantus/work"
+	"github.com/cantus-network/cantus/worker/netguard"
+)
+
+// Info is what a gateway says of itself at {gateway}/v1/info.
+type Info struct {
+	Chain     string         `json:"chain"`
+	Gateway   work.PublicKey `json:"gateway_key"`
+	Plane     []string       `json:"plane"`
+	Artifacts string         `json:"artifacts"`
+}
+
+// ErrGatewayChanged means that the gateway came back as another one, or for another chain.
+// What the worker has journalled belongs to the first; start it again to work for the new.
+var ErrGatewayChanged = errors.New("the gateway is not the one that it was")
+
+func gatewayURL(raw string, insecure bool) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("gateway %.80q: %w", raw, err)
+	}
+	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("gateway %.80q: want a URL like https://gateway.example", raw)
+	}
+	if u.Scheme == "http" && !insecure && !onThisMachine(u.Hostname()) {
+		return nil, fmt.Errorf("gateway %.80q: %w: only a gateway on this machine may go without; use https://", raw, plane.ErrInsecure)
+	}
+	return u, nil
+}
+
+func onThisMachine(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback()
+}
+
+// session is a worker's relation to a gateway that it found.
+type session struct {
+	info   Info
+	client *plane.Client
+	store  *httpstore.Store
+	hello  plane.HelloRequest
+	now    func() time.Time
+
+	mu       sync.Mutex
+	token    string
+	behind   time.Duration // this machine's clock minus the gateway's
+	loopback bool
+	greeted  time.Time
+}
+
+// connect finds the gateway, logs in and says hello.
+func (w *Worker) connect(ctx context.Context) (*session, error) {
+	u, err := gatewayURL(w.cfg.Gateway, w.cfg.Insecure)
+	if err != nil {
+		return nil, err
+	}
+	info, err := w.fetchInfo(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{info: info, now: w.cfg.Now, hello: plane.HelloRequest{
+		Version: plane.Clip(w.cfg.Version, 64), Kinds: w.names, Capacity: uint32(w.cfg.Capacity),
+	}}
+	if s.client, err = w.dialPlane(ctx, info); err != nil {
+		return nil, err
+	}
+	reply, err := s.greet(ctx)
+	if err != nil {
+		s.client.Close()
+		return nil, err
+	}
+	if reply.Chain != info.Chain {
+		s.client.Close()
+		return nil, fmt.Errorf("gateway %s is of chain %q by its plane and %q by its information", w.cfg.Gateway, reply.Chain, info.Chain)
+	}
+	if s.store, err = w.openStore(u, reply.Artifacts, s); err != nil {
+		s.client.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (w *Worker) fetchInfo(ctx context.Context, u *url.URL) (Info, error) {
+	fail := func(err error) (Info, error) {
+		return Info{}, fmt.Errorf("ask the gateway at %s about itself: %w", w.cfg.Gateway, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath("/v1/info").String(), nil)
+	if err != nil {
+		return fail(err)
+	}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: w.cfg.TLS.Clone(), DisableKeepAlives: true}
+	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Do(r)
+	if err != nil {
+		return fail(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fail(fmt.Errorf("HTTP status %d: is this the URL of a gateway?", resp.StatusCode))
+	}
+	var info Info
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&info); err != nil {
+		return fail(fmt.Errorf("%w: is this the URL of a gateway?", err))
+	}
+	switch {
+	case info.Chain == "" || len(info.Chain) > 64 || info.Gateway.IsZero() || len(info.Plane) == 0:
+		return fail(errors.New("chain, key or plane is missing: is this the URL of a gateway?"))
+	case !w.cfg.GatewayKey.IsZero() && info.Gateway != w.cfg.GatewayKey:
+		return fail(fmt.Errorf("its key is %s, but it should be %s", info.Gateway, w.cfg.GatewayKey))
+	}
+	return info, nil
+}
+
+// dialPlane tries the gateway's addresses in turn.
+func (w *Worker) dialPlane(ctx context.Context, info Info) (*plane.Client, error) {
+	var tried error
+	for _, address := range info.Plane[:min(len(info.Plane), 8)] {
+		c, err := plane.Dial(ctx, address, w.cfg.Key, plane.Options{
+			Gateway: info.Gateway, Insecure: w.cfg.Insecure, TLS: w.cfg.TLS, Log: w.log,
+		})
+		if err == nil {
+			return c, nil
+		}
+		tried = errors.Join(tried, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, tried
+}
+
+// openStore opens the gateway's artifact store. It may be on the gateway's own host or on
+// a public one: a gateway can't make a worker talk to other machines near it.
+func (w *Worker) openStore(gateway *url.URL, address string, s *session) (*httpstore.Store, error) {
+	u, err := gatewayURL(address, w.cfg.Insecure)
+	if err != nil {
+		return nil, fmt.Errorf("the gateway's artifact store: %w", err)
+	}
+	t := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: w.cfg.TLS.Clone(), MaxIdleConnsPerHost: 8,
+		IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
+		ResponseHeaderTimeout: 2 * time.Minute, DisableCompression: true,
+		DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+	}
+	if !strings.EqualFold(u.Hostname(), gateway.Hostname()) && (!onThisMachine(u.Hostname()) || !onThisMachine(gateway.Hostname())) {
+		t.Proxy, t.DialContext = nil, new(netguard.Guard).Dial
+	}
+	return httpstore.New(address, httpstore.Options{Token: s.bearer, Transport: t})
+}
+
+// greet says hello, for the first time, after a reconnection, or for a new token.
+func (s *session) greet(ctx context.Context) (plane.HelloReply, error) {
+	reply, err := s.client.Hello(ctx, s.hello)
+	if err != nil {
+		return reply, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.greeted = time.Now()
+	s.token, s.loopback = reply.Token, reply.AllowLoopback
+	s.behind = s.now().Sub(time.UnixMilli(reply.Now))
+	return reply, nil
+}
+
+// greetAgain is greet unless that was only just done, so that many requests which fail
+// for want of a session or a token don't make many hellos.
+func (s *session) greetAgain(ctx context.Context) error {
+	s.mu.Lock()
+	fresh := time.Since(s.greeted) < time.Second
+	s.mu.Unlock()
+	if fresh {
+		return nil
+	}
+	_, err := s.greet(ctx)
+	return err
+}
+
+func (s *session) bearer() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.token
+}
+
+func (s *session) allowsLoopback() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.loopback
+}
+
+// local turns a time of the gateway's clock into one of this machine's.
+func (s *session) local(ms int64) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return plane.Deadline(ms).Add(s.behind)
+}
+
+func (s *session) creditor() creditor {
+	return creditor{chain: s.info.Chain, gateway: s.info.Gateway, worker: s.client.Worker()}
+}
+
+func (s *session) close() {
+	s.client.Close()
+	s.store.Close()
+}
+
+// pause is a wait that grows from attempt to attempt, half of it jitter.
+type pause struct {
+	min, max time.Duration
+	next     time.Duration
+}
+
+func (p *pause) reset() { p.next = 0 }
+
+func (p *pause) step() time.Duration {
+	p.next = min(max(2*p.next, p.min), p.max)
+	return p.next/2 + rand.N(p.next/2+1)
+}
+
+// sleep waits, and reports false when the context ended meanwhile.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,377 @@
+package worker
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cantus-network/cantus/artifact"
+	"github.com/cantus-network/cantus/plane"
+	"github.com/cantus-network/cantus/work"
+)
+
+// state is what a worker must not forget towards one gateway of one chain. Each change is
+// durable when the method returns.
+type state struct {
+	mu       sync.Mutex
+	journal  *journal
+	pending  map[plane.LeaseID]receiptRecord // signed and without a voucher
+	order    []plane.LeaseID                 // of pending, oldest first; may hold some that are gone
+	jobs     map[work.JobID]account
+	verdicts map[sampleID]verdictRecord
+	compact  int64 // the size from which on the journal is shortened
+}
+
+// account is what a worker did for one job and what it was promised for it.
+type account struct {
+	earned  uint64 // units of all receipts that were taken
+	voucher *work.SignedVoucher
+}
+
+type sampleID struct {
+	job    work.JobID
+	epoch  uint64
+	sample uint32
+}
+
+// Types of records.
+const (
+	recordReceipt  = 'R'
+	recordUploaded = 'U'
+	recordSettled  = 'S'
+	recordEarned   = 'E'
+	recordVoucher  = 'V'
+	recordVerdict  = 'A'
+)
+
+type receiptRecord struct {
+	_       struct{} `cbor:",toarray"`
+	Receipt work.SignedReceipt
+	Blobs   []artifact.Digest // kept in the spool because they are not uploaded yet
+}
+
+func leaseOf(s work.SignedReceipt) plane.LeaseID {
+	return plane.LeaseID{Job: s.Receipt.Job, Seq: s.Receipt.Seq, Attempt: s.Receipt.Attempt}
+}
+
+type earnedRecord struct {
+	_     struct{} `cbor:",toarray"`
+	Job   work.JobID
+	Units uint64
+}
+
+type verdictRecord struct {
+	_        struct{} `cbor:",toarray"`
+	Job      work.JobID
+	Epoch    uint64
+	Sample   uint32
+	Outcome  work.AuditOutcome
+	Evidence artifact.Digest
+	Salt     [work.SaltSize]byte
+	At       int64 // Unix seconds
+}
+
+func (v verdictRecord) id() sampleID { return sampleID{v.Job, v.Epoch, v.Sample} }
+
+const (
+	minCompact  = 4 << 20
+	keepVerdict = 14 * 24 * time.Hour // longer than any window in which it may be asked for
+)
+
+// openState opens the journal in dir.
+func openState(dir string, now time.Time, log *slog.Logger) (*state, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the worker's state directory: %w", err)
+	}
+	s := &state{
+		pending: map[plane.LeaseID]receiptRecord{}, jobs: map[work.JobID]account{},
+		verdicts: map[sampleID]verdictRecord{}, compact: minCompact,
+	}
+	path := filepath.Join(dir, "journal")
+	j, cut, err := openJournal(path, s.apply)
+	if err != nil {
+		return nil, err
+	}
+	s.journal = j
+	if cut > 0 {
+		log.Warn("the journal's end was torn by a crash and cut off; nothing acknowledged was in it", "path", path, "bytes", cut)
+	}
+	maps.DeleteFunc(s.verdicts, func(_ sampleID, v verdictRecord) bool {
+		return now.Sub(time.Unix(v.At, 0)) > keepVerdict
+	})
+	if err := s.shorten(); err != nil {
+		return nil, errors.Join(err, j.close())
+	}
+	return s, nil
+}
+
+func (s *state) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.journal.close()
+}
+
+// apply does what a record says, when it was just written and when it is read again.
+func (s *state) apply(r record) error {
+	switch r.kind {
+	case recordReceipt:
+		v, err := work.Decode[receiptRecord](r.payload, maxRecord)
+		if err != nil {
+			return err
+		}
+		id := leaseOf(v.Receipt)
+		if _, ok := s.pending[id]; !ok {
+			s.order = append(s.order, id)
+		}
+		s.pending[id] = v
+	case recordUploaded:
+		id, err := work.Decode[plane.LeaseID](r.payload, maxRecord)
+		if err != nil {
+			return err
+		}
+		if v, ok := s.pending[id]; ok {
+			v.Blobs = nil
+			s.pending[id] = v
+		}
+	case recordSettled:
+		id, err := work.Decode[plane.LeaseID](r.payload, maxRecord)
+		if err != nil {
+			return err
+		}
+		delete(s.pending, id)
+	case recordEarned:
+		v, err := work.Decode[earnedRecord](r.payload, maxRecord)
+		if err != nil {
+			return err
+		}
+		a := s.jobs[v.Job]
+		a.earned = v.Units
+		s.jobs[v.Job] = a
+	case recordVoucher:
+		v, err := work.DecodeVoucher(r.payload)
+		if err != nil {
+			return err
+		}
+		a := s.jobs[v.Voucher.Job]
+		a.voucher = &v
+		s.jobs[v.Voucher.Job] = a
+	case recordVerdict:
+		v, err := work.Decode[verdictRecord](r.payload, maxRecord)
+		if err != nil {
+			return err
+		}
+		s.verdicts[v.id()] = v
+	default:
+		return fmt.Errorf("a record of unknown type %q: it was written by a newer program", r.kind)
+	}
+	return nil
+}
+
+// entry is a record about to be written.
+type entry struct {
+	kind  byte
+	value any
+}
+
+// commit writes entries and applies them. The caller holds mu.
+func (s *state) commit(entries ...entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	rs := make([]record, len(entries))
+	for i, e := range entries {
+		b, err := work.Encode(e.value)
+		if err != nil {
+			return fmt.Errorf("%w: encode a record: %w", ErrJournal, err)
+		}
+		rs[i] = record{e.kind, b}
+	}
+	if err := s.journal.append(rs...); err != nil {
+		return err
+	}
+	for _, r := range rs {
+		if err := s.apply(r); err != nil {
+			return fmt.Errorf("%w: %w", ErrJournal, err)
+		}
+	}
+	if s.journal.size >= s.compact {
+		return s.shorten()
+	}
+	return nil
+}
+
+// shorten rewrites the journal without what is over. The caller holds mu, or is alone.
+func (s *state) shorten() error {
+	var rs []record
+	add := func(kind byte, v any) error {
+		b, err := work.Encode(v)
+		rs = append(rs, record{kind, b})
+		return err
+	}
+	s.order = slices.DeleteFunc(s.order, func(id plane.LeaseID) bool { _, ok := s.pending[id]; return !ok })
+	for _, id := range s.order {
+		if err := add(recordReceipt, s.pending[id]); err != nil {
+			return err
+		}
+	}
+	for _, job := range slices.Sorted(maps.Keys(s.jobs)) {
+		a := s.jobs[job]
+		if err := add(recordEarned, earnedRecord{Job: job, Units: a.earned}); err != nil {
+			return err
+		}
+		if a.voucher != nil {
+			if err := add(recordVoucher, *a.voucher); err != nil {
+				return err
+			}
+		}
+	}
+	for _, v := range s.verdicts {
+		if err := add(recordVerdict, v); err != nil {
+			return err
+		}
+	}
+	if err := s.journal.rewrite(rs); err != nil {
+		return err
+	}
+	s.compact = max(minCompact, 2*s.journal.size)
+	return nil
+}
+
+// addReceipts notes signed receipts that are to be reported.
+func (s *state) addReceipts(rs []receiptRecord) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	entries := make([]entry, len(rs))
+	for i, r := range rs {
+		entries[i] = entry{recordReceipt, r}
+	}
+	return s.commit(entries...)
+}
+
+// setUploaded notes that receipts' blobs are in the artifact store.
+func (s *state) setUploaded(ids []plane.LeaseID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	entries := make([]entry, len(ids))
+	for i, id := range ids {
+		entries[i] = entry{recordUploaded, id}
+	}
+	return s.commit(entries...)
+}
+
+// settle notes what a report came to: leases that are over, what the jobs now owe, and
+// the vouchers for it.
+func (s *state) settle(over []plane.LeaseID, earned map[work.JobID]uint64, vouchers []work.SignedVoucher) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var entries []entry
+	for _, id := range over {
+		entries = append(entries, entry{recordSettled, id})
+	}
+	for _, job := range slices.Sorted(maps.Keys(earned)) {
+		entries = append(entries, entry{recordEarned, earnedRecord{Job: job, Units: earned[job]}})
+	}
+	for _, v := range vouchers {
+		entries = append(entries, entry{recordVoucher, v})
+	}
+	return s.commit(entries...)
+}
+
+// addVerdict notes a verdict, salt included, before anybody learns of it.
+func (s *state) addVerdict(v verdictRecord) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.commit(entry{recordVerdict, v})
+}
+
+func (s *state) verdict(id sampleID) (verdictRecord, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.verdicts[id]
+	return v, ok
+}
+
+func (s *state) account(job work.JobID) account {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.jobs[job]
+}
+
+// receipts lists what is to be reported, oldest first.
+func (s *state) receipts() []receiptRecord {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rs := make([]receiptRecord, 0, len(s.pending))
+	for _, id := range s.order {
+		if r, ok := s.pending[id]; ok {
+			rs = append(rs, r)
+		}
+	}
+	return rs
+}
+
+func (s *state) waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.pending)
+}
+
+// blobs counts how many receipts wait for each blob to be uploaded.
+func (s *state) blobs() map[artifact.Digest]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := map[artifact.Digest]int{}
+	for _, r := range s.pending {
+		for _, d := range r.Blobs {
+			m[d]++
+		}
+	}
+	return m
+}
+
+// Promise is what a gateway signed to a worker for one job.
+type Promise struct {
+	Earned  uint64 // units that the worker reported and the gateway took
+	Voucher *work.SignedVoucher
+}
+
+// Vouchers reads the promises that a worker holds from the state directory dir of one that
+// is not running, by gateway and job. They are what an operator claims or challenges with.
+func Vouchers(dir string) ([]Promise, error) {
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	paths, err := filepath.Glob(filepath.Join(dir, "gateways", "*", "journal"))
+	if err != nil {
+		return nil, fmt.Errorf("look for journals in %s: %w", dir, err)
+	}
+	var all []Promise
+	for _, p := range paths {
+		s := &state{pending: map[plane.LeaseID]receiptRecord{}, jobs: map[work.JobID]account{}, verdicts: map[sampleID]verdictRecord{}}
+		j, _, err := openJournal(p, s.apply)
+		if err != nil {
+			return nil, err
+		}
+		if err := j.close(); err != nil {
+			return nil, fmt.Errorf("%w %s: %w", ErrJournal, p, err)
+		}
+		for _, a := range s.jobs {
+			if a.voucher != nil {
+				all = append(all, Promise{a.earned, a.voucher})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b Promise) int {
+		return cmp.Or(a.Voucher.Voucher.Gateway.Compare(b.Voucher.Voucher.Gateway), cmp.Compare(a.Voucher.Voucher.Job, b.Voucher.Voucher.Job))
+	})
+	return all, nil
+}
