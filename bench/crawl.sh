@@ -64,7 +64,7 @@ for i in $(seq "$RUNS"); do
   whole=$(since "$t")
   cpu=$(awk -v a="$before" -v b="$(processor "$network_pid")" 'BEGIN { printf "%.1f", b - a }')
   echo "whole command $whole s; the network used $cpu s of processor time"
-  jq -c 'del(.epochs, .earned)' "$work/net-$i.json" || tail -3 "$work/net-$i.log"
+  jq -c 'del(.account)' "$work/net-$i.json" || tail -3 "$work/net-$i.log"
 
   say "$PAGES pages without the network, run $i"
   "$work/localcrawl" -dir "$work/local-$i" -pages "$PAGES" -parallel "$WORKERS" "${urls[@]}" | jq -c 'del(.counts)'

@@ -14,11 +14,13 @@ import (
 	feemarkettypes "github.com/cosmos/evm/x/feemarket/types"
 	evmtypes "github.com/cosmos/evm/x/vm/types"
 	corevm "github.com/ethereum/go-ethereum/core/vm"
+
+	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 )
 
 // moduleAccounts are the accounts that modules own, with what the bank lets them do.
 func moduleAccounts() map[string][]string {
-	return map[string][]string{
+	accounts := map[string][]string{
 		authtypes.FeeCollectorName:     nil,
 		distrtypes.ModuleName:          nil,
 		minttypes.ModuleName:           {authtypes.Minter},
@@ -29,6 +31,10 @@ func moduleAccounts() map[string][]string {
 		feemarkettypes.ModuleName:      nil,
 		erc20types.ModuleName:          {authtypes.Minter, authtypes.Burner},
 	}
+	for _, name := range worktypes.Accounts() {
+		accounts[name] = []string{authtypes.Burner}
+	}
+	return accounts
 }
 
 // blockedAddresses are the accounts that the bank refuses to send to: every

@@ -41,6 +41,8 @@ import (
 	evmtypes "github.com/cosmos/evm/x/vm/types"
 
 	"github.com/cantus-network/cantus/ledger/chain"
+	workkeeper "github.com/cantus-network/cantus/ledger/x/work/keeper"
+	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 )
 
 // Keepers are the modules' keepers.
@@ -61,6 +63,8 @@ type Keepers struct {
 	FeeMarket feemarketkeeper.Keeper
 	EVM       *evmkeeper.Keeper
 	ERC20     erc20keeper.Keeper
+
+	Work *workkeeper.Keeper
 }
 
 // buildKeepers makes the stores' keys and every keeper. The order is forced: a
@@ -71,6 +75,7 @@ func (a *App) buildKeepers(opts Options) error {
 		distrtypes.StoreKey, slashingtypes.StoreKey, govtypes.StoreKey, consensustypes.StoreKey,
 		upgradetypes.StoreKey, feegrant.StoreKey, evidencetypes.StoreKey, authzkeeper.StoreKey,
 		evmtypes.StoreKey, feemarkettypes.StoreKey, erc20types.StoreKey,
+		worktypes.StoreKey,
 	)
 	a.objectKeys = storetypes.NewObjectStoreKeys(banktypes.ObjectStoreKey, evmtypes.ObjectKey)
 
@@ -114,6 +119,11 @@ func (a *App) buildKeepers(opts Options) error {
 		a.MsgServiceRouter(), govtypes.DefaultConfig(), authority, govkeeper.NewDefaultCalculateVoteResultsAndVotingPower(a.Staking))
 	a.Evidence = *evidencekeeper.NewKeeper(a.codec, runtime.NewKVStoreService(a.keys[evidencetypes.StoreKey]),
 		a.Staking, a.Slashing, a.Account.AddressCodec(), runtime.ProvideCometInfoService())
+
+	a.Work, err = workkeeper.NewKeeper(a.codec, runtime.NewKVStoreService(a.keys[worktypes.StoreKey]), a.Account, a.Bank, authority)
+	if err != nil {
+		return err
+	}
 
 	a.FeeMarket = feemarketkeeper.NewKeeper(a.codec, govAddr, a.keys[feemarkettypes.StoreKey])
 	// The EVM and ERC-20 keepers hold each other.

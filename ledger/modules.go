@@ -42,6 +42,9 @@ import (
 	"github.com/cosmos/evm/x/vm"
 	evmtypes "github.com/cosmos/evm/x/vm/types"
 	"github.com/cosmos/gogoproto/proto"
+
+	"github.com/cantus-network/cantus/ledger/x/work"
+	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 )
 
 // buildModules makes the module manager and registers every module's messages
@@ -65,6 +68,7 @@ func (a *App) buildModules() (vm.AppModule, error) {
 		vmModule,
 		feemarket.NewAppModule(a.FeeMarket),
 		erc20.NewAppModule(a.ERC20, a.Account),
+		work.NewAppModule(a.Work),
 	)
 	basics := Basics()
 	basics.RegisterLegacyAminoCodec(a.amino)
@@ -113,6 +117,7 @@ func Basics() module.BasicManager {
 		vm.AppModuleBasic{},
 		feemarket.AppModuleBasic{},
 		erc20.AppModuleBasic{},
+		work.NewAppModule(nil),
 	)
 }
 
@@ -130,6 +135,7 @@ func (a *App) orderModules() {
 	a.modules.SetOrderBeginBlockers(
 		minttypes.ModuleName,
 		erc20types.ModuleName, feemarkettypes.ModuleName, evmtypes.ModuleName,
+		worktypes.ModuleName,
 		distrtypes.ModuleName, slashingtypes.ModuleName, evidencetypes.ModuleName, stakingtypes.ModuleName,
 		authtypes.ModuleName, banktypes.ModuleName, govtypes.ModuleName, genutiltypes.ModuleName,
 		authz.ModuleName, feegrant.ModuleName, consensustypes.ModuleName,
@@ -140,12 +146,14 @@ func (a *App) orderModules() {
 		distrtypes.ModuleName, slashingtypes.ModuleName, minttypes.ModuleName, genutiltypes.ModuleName,
 		evidencetypes.ModuleName, authz.ModuleName, feegrant.ModuleName, upgradetypes.ModuleName,
 		consensustypes.ModuleName,
+		worktypes.ModuleName,
 		evmtypes.ModuleName, erc20types.ModuleName, feemarkettypes.ModuleName,
 	)
 	genesis := []string{
 		authtypes.ModuleName, banktypes.ModuleName, distrtypes.ModuleName, stakingtypes.ModuleName,
 		slashingtypes.ModuleName, govtypes.ModuleName, minttypes.ModuleName,
 		evmtypes.ModuleName, feemarkettypes.ModuleName, erc20types.ModuleName,
+		worktypes.ModuleName,
 		genutiltypes.ModuleName, evidencetypes.ModuleName, authz.ModuleName, feegrant.ModuleName,
 		upgradetypes.ModuleName, consensustypes.ModuleName,
 	}

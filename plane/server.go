@@ -34,8 +34,8 @@ type Limits struct {
 	PerWorker   int           // 4: requests of one worker in flight
 	Concurrent  int           // 1,024: requests in flight altogether
 	Bytes       int64         // 64 MiB: of requests in flight altogether
-	Rate        float64       // 50: requests a second of one worker, in the long run
-	Burst       int           // 100: requests of one worker at once
+	Rate        float64       // 100: requests a second of one worker, in the long run
+	Burst       int           // 200: requests of one worker at once
 	Pending     int64         // 16 MiB: replies waiting for one slow worker
 	Time        time.Duration // 30 s: how long the Handler may take
 	Ban         time.Duration // 30 s: how long a worker that floods is kept out
@@ -46,8 +46,8 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.PerWorker, 4)
 	setDefault(&l.Concurrent, 1024)
 	setDefault(&l.Bytes, 64<<20)
-	setDefault(&l.Rate, 50)
-	setDefault(&l.Burst, 100)
+	setDefault(&l.Rate, 100)
+	setDefault(&l.Burst, 200)
 	setDefault(&l.Pending, 16<<20)
 	setDefault(&l.Time, 30*time.Second)
 	setDefault(&l.Ban, 30*time.Second)

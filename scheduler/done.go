@@ -97,23 +97,26 @@ func (j *job) match(w *worker, active bool, receipts []*work.SignedReceipt) []*c
 	for i, r := range receipts {
 		c := &claim{receipt: r}
 		claims[i] = c
+		if r.Receipt.Worker != w.key {
+			c.refuse("it is of worker %s and came from %s", r.Receipt.Worker.Short(), w.key.Short())
+			continue
+		}
 		t := j.tasks[r.Receipt.Seq]
+		if t == nil || !t.answers(w.key, r.Receipt.Attempt) {
+			continue // it may have been accepted before
+		}
+		c.task, c.body = t, t.body
 		switch {
+		case j.rec.Phase != PhaseRunning && j.rec.Phase != PhaseDraining:
+			c.refuse("the job is over")
 		case !active:
 			// The ledger faults a gateway that commits a receipt whose worker has no bond
 			// any more.
 			c.refuse("the ledger does not have this worker as active")
-		case r.Receipt.Worker != w.key:
-			c.refuse("it is of worker %s and came from %s", r.Receipt.Worker.Short(), w.key.Short())
-		case t == nil || !t.answers(w.key, r.Receipt.Attempt):
 		case j.banned[w.key]:
 			c.refuse("this worker was proved to have cheated in this job")
-		case j.plan == nil && j.rec.Phase == PhaseRunning:
-			c.task, c.err = t, errPlanShut
-		case j.rec.Phase != PhaseRunning && j.rec.Phase != PhaseDraining:
-			c.refuse("the job is over")
-		default:
-			c.task, c.body = t, t.body
+		case j.plan == nil:
+			c.err = errPlanShut
 		}
 	}
 	return claims

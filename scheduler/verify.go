@@ -58,7 +58,7 @@ func (s *Scheduler) verify(ctx context.Context, j *job, claims []*claim) {
 // verifyOne checks everything about a receipt that can be checked without doing the task
 // again: the cheap things first.
 func (s *Scheduler) verifyOne(ctx context.Context, j *job, c *claim) {
-	if c.task == nil || c.refusal != "" {
+	if c.task == nil || c.refusal != "" || c.err != nil {
 		return
 	}
 	r := &c.receipt.Receipt

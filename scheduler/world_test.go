@@ -438,7 +438,9 @@ func (w *world) labour(hands ...*hand) (stop func()) {
 			}
 		}()
 	}
-	return func() { cancel(); wg.Wait() }
+	stop = func() { cancel(); wg.Wait() }
+	w.t.Cleanup(stop)
+	return stop
 }
 
 // exported reads all sealed receipts of a job, checking that they rebuild the roots that

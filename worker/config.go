@@ -24,9 +24,9 @@ type Config struct {
 	Dir        string // state: journals and blobs; one worker at a time
 	Kinds      []work.Kind
 
-	Capacity int   // bundles side by side; 4 for each processor
-	Memory   int64 // bytes; half of it may be results in flight; 512 MiB
-	Disk     int64 // bytes of blobs kept in Dir; 4 GiB
+	Capacity int           // bundles side by side; 4 for each processor
+	Memory   int64         // bytes; half of it may be results in flight; 512 MiB
+	Disk     int64         // bytes of blobs kept in Dir; 4 GiB
 	Drain    time.Duration // how long tasks may go on after Run was told to stop; 30 s
 
 	// AllowLoopback lets kinds dial this machine if the network's genesis does. It is

@@ -54,7 +54,7 @@ func (w *Worker) doBundle(ctx context.Context, s *session, b plane.Bundle) {
 		failAll(b.Tasks, fmt.Errorf("this worker doesn't do %s", b.Kind))
 		return
 	}
-	spec, err := w.specs.get(ctx, s.store, b.Spec)
+	spec, err := w.specs.get(ctx, s, b.Spec)
 	if err != nil {
 		failAll(b.Tasks, fmt.Errorf("fetch the job's spec: %w", err))
 		return
@@ -257,7 +257,7 @@ func newSpecs(files *spool) *specs {
 }
 
 // get returns a spec. Many who want the same one at once fetch it once.
-func (c *specs) get(ctx context.Context, remote artifact.Store, d artifact.Digest) ([]byte, error) {
+func (c *specs) get(ctx context.Context, s *session, d artifact.Digest) ([]byte, error) {
 	for {
 		c.mu.Lock()
 		if b, ok := c.recent[d]; ok {
@@ -278,7 +278,7 @@ func (c *specs) get(ctx context.Context, remote artifact.Store, d artifact.Diges
 			return nil, context.Cause(ctx)
 		}
 	}
-	b, err := c.fetch(ctx, remote, d)
+	b, err := c.fetch(ctx, s, d)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	close(c.flight[d])
@@ -293,13 +293,13 @@ func (c *specs) get(ctx context.Context, remote artifact.Store, d artifact.Diges
 	return b, nil
 }
 
-func (c *specs) fetch(ctx context.Context, remote artifact.Store, d artifact.Digest) ([]byte, error) {
+func (c *specs) fetch(ctx context.Context, s *session, d artifact.Digest) ([]byte, error) {
 	if b, err := c.files.get(d); err == nil {
 		return b, nil
 	}
 	p := pause{min: 100 * time.Millisecond, max: 5 * time.Second}
 	for {
-		b, err := remote.Get(ctx, d, work.MaxSpec)
+		b, err := s.store.Get(ctx, d, work.MaxSpec)
 		if err == nil {
 			if _, full := c.files.put(b); errors.Is(full, artifact.ErrFull) {
 				c.files.clear() // they are only copies
@@ -309,6 +309,7 @@ func (c *specs) fetch(ctx context.Context, remote artifact.Store, d artifact.Dig
 		if errors.Is(err, artifact.ErrTooLarge) || errors.Is(err, artifact.ErrNotFound) || ctx.Err() != nil {
 			return nil, err
 		}
+		s.renew(ctx, err)
 		if !sleep(ctx, p.step()) {
 			return nil, err
 		}

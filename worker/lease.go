@@ -13,8 +13,6 @@ import (
 const (
 	// heartbeat is how long a worker is silent at most, so that the gateway knows it lives.
 	heartbeat = 10 * time.Second
-	// gather is how long a freed slot waits for others, so that one request serves several.
-	gather = 5 * time.Millisecond
 	// rediscover is how long a lost connection is waited for before the gateway is asked
 	// anew where its plane is.
 	rediscover = 30 * time.Second
@@ -23,8 +21,12 @@ const (
 // leaseUntil asks for work until ctx ends. Tasks run under hard, which outlives ctx.
 func (w *Worker) leaseUntil(ctx, hard context.Context) error {
 	p := pause{min: 250 * time.Millisecond, max: 15 * time.Second}
-	var lost time.Time
+	var lost, last time.Time
 	for {
+		if !sleep(ctx, time.Until(last.Add(spacing))) {
+			return nil
+		}
+		last = time.Now()
 		s, err := w.session(ctx)
 		if err != nil {
 			return nil
@@ -137,31 +139,24 @@ func (w *Worker) rest(ctx context.Context, s *session, wait time.Duration) error
 	}
 	t := time.NewTimer(wait)
 	defer t.Stop()
-	for {
-		var freed <-chan struct{}
-		if full {
-			freed = w.slots.freed
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-w.failed:
-			return err
-		case <-t.C:
-			return nil
-		case <-s.client.Nudges():
-			return nil
-		case <-freed:
-			full = false
-			t.Reset(gather)
-		case <-s.client.Reconnects():
-			if _, err := s.greet(ctx); err != nil {
-				w.log.Warn("hello after a reconnection", "err", err)
-			}
-			wake(w.kick)
-			return nil
-		}
+	var freed <-chan struct{}
+	if full {
+		freed = w.slots.freed
 	}
+	select {
+	case <-ctx.Done():
+	case err := <-w.failed:
+		return err
+	case <-t.C:
+	case <-s.client.Nudges():
+	case <-freed:
+	case <-s.client.Reconnects():
+		if _, err := s.greet(ctx); err != nil {
+			w.log.Warn("hello after a reconnection", "err", err)
+		}
+		wake(w.kick)
+	}
+	return nil
 }
 
 // hold notes a bundle's leases as being worked on.

@@ -199,6 +199,13 @@ func (s *session) greetAgain(ctx context.Context) error {
 	return err
 }
 
+// renew gets a new token if err says that the old one is no good.
+func (s *session) renew(ctx context.Context, err error) {
+	if errors.Is(err, httpstore.ErrUnauthorized) {
+		_ = s.greetAgain(ctx) // the next attempt shows whether it helped
+	}
+}
+
 func (s *session) bearer() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

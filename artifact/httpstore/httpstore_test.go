@@ -1,8 +1,6 @@
 package httpstore_test
 
 import (
-	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,82 +11,16 @@ import (
 	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/artifact/artifacttest"
 	"github.com/cantus-network/cantus/artifact/httpstore"
-	"github.com/cantus-network/cantus/work"
+	"github.com/cantus-network/cantus/artifact/httpstore/httpstoretest"
 )
 
 // serve is a gateway's API over a store, by the text of the package doc.
 func serve(t *testing.T, store artifact.Store, token string) *httptest.Server {
-	fail := func(w http.ResponseWriter, err error) {
-		status := http.StatusInternalServerError
-		switch {
-		case errors.Is(err, artifact.ErrNotFound):
-			status = http.StatusNotFound
-		case errors.Is(err, artifact.ErrTooLarge):
-			status = http.StatusRequestEntityTooLarge
-		case errors.Is(err, artifact.ErrFull):
-			status = http.StatusInsufficientStorage
-		}
-		http.Error(w, err.Error(), status)
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/artifacts", func(w http.ResponseWriter, r *http.Request) {
-		b, err := io.ReadAll(r.Body)
-		if err != nil || int64(len(b)) != r.ContentLength {
-			http.Error(w, "length", http.StatusBadRequest)
-			return
-		}
-		blobs, err := work.Decode[[][]byte](b, httpstore.MaxRequest)
-		if err != nil || len(blobs) > httpstore.MaxBlobs {
-			http.Error(w, "not canonical", http.StatusBadRequest)
-			return
-		}
-		ds, err := store.PutAll(r.Context(), blobs)
-		if err != nil {
-			fail(w, err)
-			return
-		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"digests": ds})
-	})
-	mux.HandleFunc("POST /v1/artifacts/has", func(w http.ResponseWriter, r *http.Request) {
-		var q struct{ Digests []artifact.Digest }
-		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		has, err := store.Has(r.Context(), q.Digests...)
-		if err != nil {
-			fail(w, err)
-			return
-		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"has": has})
-	})
-	mux.HandleFunc("GET /v1/artifacts/{digest}", func(w http.ResponseWriter, r *http.Request) {
-		d, err := artifact.ParseDigest(r.PathValue("digest"))
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		b, err := store.Get(r.Context(), d, 0)
-		if err != nil {
-			fail(w, err)
-			return
-		}
-		w.Header().Set("Content-Type", "application/octet-stream")
-		w.Header().Set("Content-Length", jsonNumber(len(b)))
-		_, _ = w.Write(b)
-	})
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if token != "" && r.Header.Get("Authorization") != "Bearer "+token {
-			http.Error(w, "no", http.StatusUnauthorized)
-			return
-		}
-		mux.ServeHTTP(w, r)
-	}))
+	admit := func(got string) bool { return got == token }
+	s := httptest.NewServer(httpstoretest.Handler(store, admit))
 	t.Cleanup(s.Close)
 	return s
 }
-
-func jsonNumber(n int) string { b, _ := json.Marshal(n); return string(b) }
 
 func TestStore(t *testing.T) {
 	artifacttest.Run(t, func(t *testing.T, opts artifact.Options) artifact.Store {

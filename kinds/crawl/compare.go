@@ -12,12 +12,13 @@ import (
 	"github.com/cantus-network/cantus/work"
 )
 
-// Similarities, in shares of shingles, of two fetches of a page that varies per request.
-// Measured on real pages: docs/threat-model.md has the rates of false findings. Between
-// the two nobody can tell.
+// When two texts that text.Agree does not let pass are of different pages: the claim has
+// less than clearlyOther in common with what the auditor saw, who saw nearly the same
+// twice. What lies between is left open, because pages are edited. docs/similarity.md has
+// the rates of false findings on real pages.
 const (
-	similarEnough = 0.70 // and above: the same page
-	clearlyOther  = 0.25 // and below: another page
+	clearlyOther = 0.5
+	steadyEnough = 0.7
 )
 
 // sight is what a fetch of an address saw.
@@ -98,14 +99,15 @@ func compareBodies(worker, auditor sight, again func() (sight, bool)) (work.Audi
 		}
 		return work.Unsure, "other bytes of a type that can't be compared"
 	}
-	s := max(text.Similarity(worker.text, auditor.text), text.Similarity(worker.text, second.text))
-	switch {
-	case s >= similarEnough:
-		return work.Pass, fmt.Sprintf("%.0f%% of the text is the same", 100*s)
-	case s < clearlyOther && (steady || text.Similarity(auditor.text, second.text) >= similarEnough):
-		return work.Fail, fmt.Sprintf("%.0f%% of the text is the same", 100*s)
+	if text.Agree(worker.text, auditor.text, second.text) {
+		return work.Pass, "the text agrees with two looks at it"
 	}
-	return work.Unsure, fmt.Sprintf("%.0f%% of the text is the same", 100*s)
+	s := max(text.Similarity(worker.text, auditor.text), text.Similarity(worker.text, second.text))
+	why := fmt.Sprintf("%.0f%% of the text is the same", 100*s)
+	if s < clearlyOther && text.Similarity(auditor.text, second.text) >= steadyEnough {
+		return work.Fail, why
+	}
+	return work.Unsure, why
 }
 
 // unchanged reports whether the server vouches that what the auditor got is what it had

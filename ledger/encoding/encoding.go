@@ -26,6 +26,7 @@ import (
 	evmtypes "github.com/cosmos/evm/x/vm/types"
 
 	"github.com/cantus-network/cantus/ledger/chain"
+	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 )
 
 // Config is a set of codecs that know every message and account type of the ledger.
@@ -57,6 +58,7 @@ func New(evmChainID uint64) Config {
 		evmtypes.RegisterInterfaces,
 		erc20types.RegisterInterfaces,
 		feemarkettypes.RegisterInterfaces,
+		worktypes.RegisterInterfaces,
 	} {
 		register(c.InterfaceRegistry)
 	}

@@ -4,7 +4,7 @@
 //	New       a network's parameters and first accounts
 //	AddStake  a validator's first stake, as a transaction it signed itself
 //	Read      a file from outside, checked, with errors that say what is wrong
-//	EVMChainID, AllowLoopback  what nodes and workers ask of it
+//	EVMChainID, HasValidators, Holds  what others ask of it
 //
 // A one-machine network is New with Devnet set, one account and one AddStake.
 package genesis
@@ -38,6 +38,7 @@ import (
 	"github.com/cantus-network/cantus/ledger"
 	"github.com/cantus-network/cantus/ledger/chain"
 	"github.com/cantus-network/cantus/ledger/encoding"
+	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 )
 
 // Genesis is a genesis file's content.
@@ -80,7 +81,7 @@ const (
 	blockBytes = 4 << 20
 
 	devnetBlockTime  = 200 * time.Millisecond
-	networkBlockTime = time.Second
+	networkBlockTime = 2 * time.Second
 	year             = 365 * 24 * time.Hour
 
 	// DevnetRetainBlocks is how many blocks a devnet's nodes keep: ten minutes.
@@ -103,8 +104,8 @@ func New(n Network) (*Genesis, error) {
 	}
 	enc := encoding.New(n.EVMChainID)
 	state := ledger.Basics().DefaultGenesis(enc.Codec)
-	set := func(name string, edit func(raw json.RawMessage) (proto.Message, error)) error {
-		m, err := edit(state[name])
+	set := func(name string, edit func() (proto.Message, error)) error {
+		m, err := edit()
 		if err != nil {
 			return fmt.Errorf("genesis of %s: %w", name, err)
 		}
@@ -126,13 +127,13 @@ func New(n Network) (*Genesis, error) {
 	}
 	edits := []struct {
 		name string
-		edit func(json.RawMessage) (proto.Message, error)
+		edit func() (proto.Message, error)
 	}{
-		{authtypes.ModuleName, func(json.RawMessage) (proto.Message, error) {
+		{authtypes.ModuleName, func() (proto.Message, error) {
 			packed, err := authtypes.PackAccounts(accounts)
 			return &authtypes.GenesisState{Params: authtypes.DefaultParams(), Accounts: packed}, err
 		}},
-		{banktypes.ModuleName, func(json.RawMessage) (proto.Message, error) {
+		{banktypes.ModuleName, func() (proto.Message, error) {
 			g := banktypes.DefaultGenesisState()
 			g.Balances = balances
 			for _, b := range balances {
@@ -141,18 +142,18 @@ func New(n Network) (*Genesis, error) {
 			g.DenomMetadata = []banktypes.Metadata{metadata()}
 			return g, nil
 		}},
-		{stakingtypes.ModuleName, func(json.RawMessage) (proto.Message, error) {
+		{stakingtypes.ModuleName, func() (proto.Message, error) {
 			g := stakingtypes.DefaultGenesisState()
 			g.Params.BondDenom = chain.BaseDenom
 			g.Params.HistoricalEntries = 0 // for IBC, which there is none of
 			return g, nil
 		}},
-		{slashingtypes.ModuleName, func(json.RawMessage) (proto.Message, error) {
+		{slashingtypes.ModuleName, func() (proto.Message, error) {
 			g := slashingtypes.DefaultGenesisState()
 			g.Params.SignedBlocksWindow = int64(10 * time.Minute / blockTime)
 			return g, nil
 		}},
-		{minttypes.ModuleName, func(json.RawMessage) (proto.Message, error) {
+		{minttypes.ModuleName, func() (proto.Message, error) {
 			g := minttypes.DefaultGenesisState()
 			g.Params.MintDenom = chain.BaseDenom
 			g.Params.BlocksPerYear = uint64(year / blockTime)
@@ -162,7 +163,7 @@ func New(n Network) (*Genesis, error) {
 			g.Minter.Inflation = math.LegacyNewDecWithPrec(2, 2)
 			return g, nil
 		}},
-		{govtypes.ModuleName, func(json.RawMessage) (proto.Message, error) {
+		{govtypes.ModuleName, func() (proto.Message, error) {
 			g := govv1.DefaultGenesisState()
 			g.Params.MinDeposit = chain.Coins(chain.Notes(1000))
 			g.Params.ExpeditedMinDeposit = chain.Coins(chain.Notes(5000))
@@ -172,7 +173,7 @@ func New(n Network) (*Genesis, error) {
 			}
 			return g, nil
 		}},
-		{evmtypes.ModuleName, func(json.RawMessage) (proto.Message, error) {
+		{evmtypes.ModuleName, func() (proto.Message, error) {
 			g := evmtypes.DefaultGenesisState()
 			g.Params.EvmDenom = chain.BaseDenom
 			g.Params.ExtendedDenomOptions = &evmtypes.ExtendedDenomOptions{ExtendedDenom: chain.BaseDenom}
@@ -180,7 +181,7 @@ func New(n Network) (*Genesis, error) {
 			g.Preinstalls = evmtypes.DefaultPreinstalls
 			return g, nil
 		}},
-		{erc20types.ModuleName, func(json.RawMessage) (proto.Message, error) {
+		{erc20types.ModuleName, func() (proto.Message, error) {
 			g := erc20types.DefaultGenesisState()
 			g.TokenPairs = []erc20types.TokenPair{{
 				Erc20Address: nativeToken, Denom: chain.BaseDenom, Enabled: true, ContractOwner: erc20types.OWNER_MODULE,
@@ -188,10 +189,18 @@ func New(n Network) (*Genesis, error) {
 			g.NativePrecompiles = []string{nativeToken}
 			return g, nil
 		}},
-		{feemarkettypes.ModuleName, func(json.RawMessage) (proto.Message, error) {
+		{feemarkettypes.ModuleName, func() (proto.Message, error) {
 			g := feemarkettypes.DefaultGenesisState()
 			g.Params.BaseFee = math.LegacyNewDec(basePrice)
 			g.Params.MinGasPrice = math.LegacyNewDec(basePrice)
+			return g, nil
+		}},
+		{worktypes.ModuleName, func() (proto.Message, error) {
+			g := worktypes.DefaultGenesis()
+			if n.Devnet {
+				g.Params = worktypes.DevnetParams()
+			}
+			g.Params.AllowLoopback = n.AllowLoopback
 			return g, nil
 		}},
 	}

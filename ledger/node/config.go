@@ -104,7 +104,7 @@ func defaultConfig(home string, s Setup) config {
 	c.TimeoutPropose, c.TimeoutProposeDelta = 2*time.Second, 500*time.Millisecond
 	c.TimeoutPrevote, c.TimeoutPrevoteDelta = time.Second, 500*time.Millisecond
 	c.TimeoutPrecommit, c.TimeoutPrecommitDelta = time.Second, 500*time.Millisecond
-	c.TimeoutCommit = time.Second
+	c.TimeoutCommit = 1500 * time.Millisecond
 	if s.Devnet {
 		c.TimeoutPropose, c.TimeoutProposeDelta = 500*time.Millisecond, 100*time.Millisecond
 		c.TimeoutPrevote, c.TimeoutPrevoteDelta = 200*time.Millisecond, 100*time.Millisecond

@@ -106,6 +106,14 @@ func TestDevnet(t *testing.T) {
 		_, code = call(t, n.Addrs().JSONRPC, "eth_fillTransaction", map[string]any{"from": alice.Hex()})
 		require.Equal(t, -32601, code, "eth_fillTransaction must not exist")
 	})
+	t.Run("work", func(t *testing.T) {
+		resp, err := http.Get("http://" + n.Addrs().REST + "/cantus/work/v1/params")
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Contains(t, string(body), `"allow_loopback":true`)
+	})
 	t.Run("second start", func(t *testing.T) {
 		_, err := node.Start(t.Context(), home, node.Options{})
 		require.ErrorIs(t, err, node.ErrRunning)

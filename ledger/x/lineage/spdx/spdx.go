@@ -7,7 +7,7 @@
 //	Check("NOASSERTION")
 //
 // The identifiers are those of the SPDX License List as its data stood on 2026-01-30
-// (github.com/spdx/license-list-data at 297da51, after release 3.27): licenses.txt and
+// (github.com/spdx/license-list-data at 297da51): licenses.txt and
 // exceptions.txt, without the deprecated ones. They are part of the ledger's rules: a
 // newer list is an upgrade of the network.
 package spdx

@@ -352,16 +352,11 @@ func TestLargeRoster(t *testing.T) {
 	require.Positive(t, merged, "32 draws of 40 receipts fall on some twice")
 	require.Greater(t, len(drawn), slots/2, "the load is spread")
 	w.next()
-	g.audit2(1)
+	c, r := g.verdicts(1, honest)
+	must(w, w.msg.CommitVerdicts, c)
+	must(w, w.msg.RevealVerdicts, r)
 	w.skip(6)
 	require.Equal(t, "agreed", w.epoch(g.job, 1).Label)
-}
-
-// audit2 has the auditors of samples that are open say that all is well.
-func (g *gate) audit2(number uint64) {
-	c, r := g.verdicts(number, honest)
-	must(g.w, g.w.msg.CommitVerdicts, c)
-	must(g.w, g.w.msg.RevealVerdicts, r)
 }
 
 // Workers that are paused, unbonding or changed their kinds since can still be opened

@@ -280,7 +280,7 @@ type batch struct {
 	units    []uint64 // cumulative
 }
 
-// ledgerOf plays the gateway of one job: it keeps what the gateway must be able to show.
+// gate plays the gateway of one job: it keeps what the gateway must be able to show.
 type gate struct {
 	w       *world
 	name    string
@@ -440,6 +440,14 @@ func (g *gate) audit(number uint64, find finding) {
 		return
 	}
 	must(g.w, g.w.msg.CommitVerdicts, c)
+	waiting := func() bool {
+		return slices.ContainsFunc(g.w.epoch(g.job, number).Samples, func(s types.Sample) bool {
+			return s.Status == types.SampleStatus_SAMPLE_STATUS_OPENED
+		})
+	}
+	for waiting() { // where some are silent, until their time is over
+		g.w.next()
+	}
 	must(g.w, g.w.msg.RevealVerdicts, r)
 }
 

@@ -1,0 +1,146 @@
+package api
+
+import (
+	"github.com/cantus-network/cantus/artifact"
+	"github.com/cantus-network/cantus/work"
+)
+
+// Limits of the interface.
+const (
+	MaxReceipts = 1000 // receipts in one page
+	MaxPay      = 5000 // workers in one page of a pay list
+)
+
+// Info is what a gateway says of itself.
+type Info struct {
+	Chain      string         `json:"chain"`
+	Gateway    string         `json:"gateway"` // its account's address
+	GatewayKey work.PublicKey `json:"gateway_key"`
+	Plane      []string       `json:"plane"`     // where workers connect
+	Artifacts  string         `json:"artifacts"` // base URL of the artifact interface
+	Kinds      []work.Name    `json:"kinds"`
+	FeeBps     uint32         `json:"fee_bps"`
+	Version    string         `json:"version,omitempty"`
+}
+
+// SpecReply says under which digest a spec was stored and what its tasks need.
+type SpecReply struct {
+	Digest       artifact.Digest `json:"digest"`
+	UnitsPerTask uint64          `json:"units_per_task"` // the most that one task can cost
+	TaskSeconds  float64         `json:"task_seconds"`   // how long one may take
+}
+
+// Job is how a job gets on at its gateway.
+type Job struct {
+	ID          uint64            `json:"id"`
+	Kind        work.Name         `json:"kind"`
+	Status      work.JobStatus    `json:"status"` // on the ledger
+	Phase       string            `json:"phase"`  // at the gateway
+	Reason      string            `json:"reason,omitempty"`
+	Trouble     string            `json:"trouble,omitempty"` // what keeps it from getting on now
+	Height      int64             `json:"height"`
+	Queued      uint64            `json:"queued"`
+	Out         uint64            `json:"out"`
+	Ready       uint64            `json:"ready"`
+	Done        uint64            `json:"done"`
+	Failed      uint64            `json:"failed"`
+	Counts      map[string]uint64 `json:"counts"` // the kind's own figures
+	Units       uint64            `json:"units"`
+	Receipts    uint64            `json:"receipts"`
+	Spent       string            `json:"spent"` // anote
+	Rate        float64           `json:"tasks_per_second"`
+	ETASeconds  float64           `json:"eta_seconds"` // negative: unknown
+	WorkerCount int               `json:"worker_count"`
+	Workers     []JobWorker       `json:"workers"` // those with most units
+	EpochCount  uint64            `json:"epoch_count"`
+	Epochs      []JobEpoch        `json:"epochs"` // the newest
+}
+
+// JobWorker is a worker's part in a job.
+type JobWorker struct {
+	Worker   work.PublicKey `json:"worker"`
+	Units    uint64         `json:"units"`
+	Receipts uint64         `json:"receipts"`
+}
+
+// JobEpoch is a sealed epoch.
+type JobEpoch struct {
+	Number        uint64           `json:"number"`
+	ReceiptsRoot  artifact.Digest  `json:"receipts_root"`
+	Receipts      uint64           `json:"receipts"`
+	Units         uint64           `json:"units"`
+	PayRoot       artifact.Digest  `json:"pay_root"`
+	Status        work.EpochStatus `json:"status,omitempty"` // empty until it is committed
+	CommitHeight  int64            `json:"commit_height,omitempty"`
+	SettledHeight int64            `json:"settled_height,omitempty"`
+	Drawn         uint32           `json:"samples_drawn"`
+	Upheld        uint32           `json:"samples_upheld"`
+	False         uint32           `json:"samples_false"`
+	Undecided     uint32           `json:"samples_undecided"`
+	Unaudited     uint32           `json:"samples_unaudited"`
+	Label         work.Label       `json:"label,omitempty"`
+}
+
+// Cursor is a place among a job's receipts: before receipt Index of an epoch. The zero
+// Cursor is the beginning.
+type Cursor struct {
+	Epoch uint64 `json:"epoch"`
+	Index uint64 `json:"index"`
+}
+
+// Receipt is a receipt in its place in an epoch's tree, and the task that it answers.
+type Receipt struct {
+	Epoch   uint64 `json:"epoch"`
+	Index   uint64 `json:"index"`
+	Receipt []byte `json:"receipt"` // canonical encoding of a work.SignedReceipt: the leaf
+	Task    []byte `json:"task"`    // its body
+}
+
+// ReceiptPage is some of a job's sealed receipts, in order.
+type ReceiptPage struct {
+	Receipts []Receipt `json:"receipts"`
+	Next     Cursor    `json:"next"`
+	End      bool      `json:"end"`  // nothing is sealed behind Next
+	More     bool      `json:"more"` // more will be
+}
+
+// Pay is a worker's place in an epoch's pay tree.
+type Pay struct {
+	Worker   work.PublicKey `json:"worker"`
+	Epoch    uint64         `json:"epoch"`
+	Units    uint64         `json:"units"`
+	Index    uint64         `json:"index"`
+	Siblings []PayNode      `json:"siblings"`
+}
+
+// PayNode is a sibling of a proof.
+type PayNode struct {
+	Hash artifact.Digest `json:"hash"`
+	Sum  uint64          `json:"sum"`
+}
+
+// PayList is some of an epoch's pay tree, sorted by worker.
+type PayList struct {
+	Epoch   uint64          `json:"epoch"`
+	PayRoot artifact.Digest `json:"pay_root"`
+	Units   uint64          `json:"units"`
+	Workers []PayEntry      `json:"workers"`
+	More    bool            `json:"more"`
+}
+
+// PayEntry is a worker's cumulative units.
+type PayEntry struct {
+	Worker work.PublicKey `json:"worker"`
+	Units  uint64         `json:"units"`
+}
+
+// ErrorReply is the body of every failure.
+type ErrorReply struct {
+	Error ErrorBody `json:"error"`
+}
+
+// ErrorBody says what was wrong and what to do.
+type ErrorBody struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}

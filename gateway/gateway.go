@@ -1,0 +1,258 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/cantus-network/cantus/artifact"
+	"github.com/cantus-network/cantus/plane"
+	"github.com/cantus-network/cantus/scheduler"
+	"github.com/cantus-network/cantus/work"
+)
+
+// Config is what a gateway is made of. The first group must be set.
+type Config struct {
+	Chain   string // the ledger's chain ID
+	Address string // the gateway's account
+	Key     work.PrivateKey
+	FeeBps  uint32
+	Dir     string // state: the scheduler's database and the artifacts
+	Kinds   []work.Kind
+	Ledger  scheduler.Ledger
+
+	// Addresses to listen on. Empty: a free loopback port, the same at each start if it is
+	// still free. Others than loopback want a certificate.
+	Listen         string // HTTP
+	PlaneListen    string // workers over TCP
+	PlaneWebSocket string // workers over WebSocket
+	// Advertise is the host name that others reach the gateway by; empty for the listeners'
+	// own addresses.
+	Advertise         string
+	CertFile, KeyFile string // PEM
+
+	AllowLoopback   bool         // the network's genesis allows crawling loopback addresses
+	ClaimForWorkers bool         // send the workers' claims for them
+	Docs            http.Handler // served under /docs/; nil for none
+	Version         string
+	Quota           int64 // bytes of artifacts; 0 for as many as the disk takes
+
+	Log     *slog.Logger
+	Metrics *prometheus.Registry
+}
+
+// Gateway is a running one.
+type Gateway struct {
+	cfg       Config
+	log       *slog.Logger
+	artifacts *artifact.FS
+	scheduler *scheduler.Scheduler
+	plane     atomic.Pointer[plane.Server] // nil until it listens; the scheduler starts before
+	tokens    tokens
+	clients   *limiter
+	requests  *prometheus.HistogramVec
+	listener  net.Listener
+	server    *http.Server
+	url       string
+	once      sync.Once
+	closeErr  error
+}
+
+// New opens the gateway's state and its listeners. Workers can connect from then on; Run
+// serves HTTP.
+func New(cfg Config) (_ *Gateway, err error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = prometheus.NewRegistry()
+	}
+	switch {
+	case cfg.Chain == "" || cfg.Address == "" || cfg.Dir == "" || cfg.Ledger == nil || len(cfg.Kinds) == 0:
+		return nil, errors.New("gateway: Config lacks chain, address, directory, ledger or kinds")
+	case (cfg.CertFile == "") != (cfg.KeyFile == ""):
+		return nil, errors.New("gateway: a certificate needs its key, and a key its certificate")
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	g := &Gateway{cfg: cfg, log: cfg.Log, clients: newLimiter()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.Close())
+		}
+	}()
+	if g.tokens, err = newTokens(); err != nil {
+		return nil, err
+	}
+	g.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "cantus_gateway_request_seconds", Help: "HTTP requests by route and status.",
+		Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9),
+	}, []string{"route", "status"})
+	if err := cfg.Metrics.Register(g.requests); err != nil {
+		return nil, fmt.Errorf("gateway: register metrics: %w", err)
+	}
+	if g.artifacts, err = artifact.OpenFS(filepath.Join(cfg.Dir, "artifacts"), artifact.Options{Quota: cfg.Quota}); err != nil {
+		return nil, err
+	}
+	ports, err := readPorts(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.listen(ports); err != nil {
+		return nil, err
+	}
+	g.scheduler, err = scheduler.Open(scheduler.Config{
+		Chain: cfg.Chain, Key: cfg.Key, Ledger: cfg.Ledger, Kinds: cfg.Kinds, Artifacts: g.artifacts,
+		Dir: filepath.Join(cfg.Dir, "scheduler"),
+		Nudge: func(k work.PublicKey) {
+			if p := g.plane.Load(); p != nil {
+				p.Nudge(k)
+			}
+		},
+		AllowPrivate:    allowLoopback(cfg.AllowLoopback),
+		ClaimForWorkers: cfg.ClaimForWorkers,
+		Log:             cfg.Log, Metrics: cfg.Metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := g.listenPlane(ports); err != nil {
+		return nil, err
+	}
+	if err := ports.write(cfg.Dir); err != nil {
+		return nil, err
+	}
+	g.server = &http.Server{
+		Handler:           g.routes(promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{})),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       2 * time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
+	}
+	return g, nil
+}
+
+// listen opens the HTTP listener.
+func (g *Gateway) listen(p *ports) error {
+	addr := g.cfg.Listen
+	if addr == "" {
+		addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(p.HTTP))
+	}
+	if !loopback(addr) && g.cfg.CertFile == "" {
+		return fmt.Errorf("gateway: %s can be reached from other machines: give a certificate, or listen on loopback behind a proxy that has one", addr)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil && g.cfg.Listen == "" {
+		l, err = net.Listen("tcp", "127.0.0.1:0") // somebody took the port meanwhile
+	}
+	if err != nil {
+		return fmt.Errorf("gateway: listen on %s: %w; choose another address with --listen", addr, err)
+	}
+	g.listener = l
+	g.url = g.publicURL(l.Addr())
+	p.HTTP = port(l.Addr())
+	return nil
+}
+
+func (g *Gateway) publicURL(addr net.Addr) string {
+	scheme := "http"
+	if g.cfg.CertFile != "" {
+		scheme = "https"
+	}
+	host := addr.String()
+	if g.cfg.Advertise != "" {
+		host = net.JoinHostPort(g.cfg.Advertise, strconv.Itoa(port(addr)))
+	}
+	return scheme + "://" + host
+}
+
+func (g *Gateway) listenPlane(p *ports) error {
+	tcp, ws := g.cfg.PlaneListen, g.cfg.PlaneWebSocket
+	remembered := tcp == "" && ws == ""
+	if remembered {
+		tcp = net.JoinHostPort("127.0.0.1", strconv.Itoa(free(p.Plane)))
+		ws = net.JoinHostPort("127.0.0.1", strconv.Itoa(free(p.WebSocket)))
+	}
+	s, err := plane.Listen(plane.Config{
+		Listen: tcp, WebSocket: ws, Advertise: g.cfg.Advertise, CertFile: g.cfg.CertFile, KeyFile: g.cfg.KeyFile,
+		Gateway: g.cfg.Key.Public(), Authorize: g.authorize, Handler: handler{g},
+		Log: g.cfg.Log, Metrics: g.cfg.Metrics,
+	})
+	if err != nil {
+		return err
+	}
+	g.plane.Store(s)
+	if remembered {
+		p.remember(s.URLs())
+	}
+	return nil
+}
+
+// URL is where buyers and workers reach the gateway.
+func (g *Gateway) URL() string { return g.url }
+
+// Scheduler is the gateway's own, for tests and tools in the same process.
+func (g *Gateway) Scheduler() *scheduler.Scheduler { return g.scheduler }
+
+// shutdownGrace is how long requests may take to end.
+const shutdownGrace = 5 * time.Second
+
+// Run serves until ctx ends or Close is called.
+func (g *Gateway) Run(ctx context.Context) error {
+	stopped := context.AfterFunc(ctx, func() { g.Close() })
+	defer stopped()
+	g.log.Info("gateway serves", "url", g.url, "plane", g.plane.Load().URLs(), "address", g.cfg.Address)
+	var err error
+	if g.cfg.CertFile != "" {
+		err = g.server.ServeTLS(g.listener, g.cfg.CertFile, g.cfg.KeyFile)
+	} else {
+		err = g.server.Serve(g.listener)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return g.Close() // waits for the one that is under way
+	}
+	return errors.Join(fmt.Errorf("gateway: serve %s: %w", g.url, err), g.Close())
+}
+
+// Close ends requests, then the plane, then the scheduler. Nothing that was acknowledged
+// is lost without it.
+func (g *Gateway) Close() error {
+	g.once.Do(func() {
+		var errs []error
+		if g.server != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
+			if err := g.server.Shutdown(ctx); err != nil {
+				g.server.Close() // event streams, mostly: they never end by themselves
+			}
+			cancel()
+		}
+		if g.listener != nil {
+			g.listener.Close()
+		}
+		if p := g.plane.Load(); p != nil {
+			p.Close()
+		}
+		if g.scheduler != nil {
+			errs = append(errs, g.scheduler.Close())
+		}
+		if g.artifacts != nil {
+			errs = append(errs, g.artifacts.Close())
+		}
+		g.closeErr = errors.Join(errs...)
+	})
+	return g.closeErr
+}

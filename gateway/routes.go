@@ -1,0 +1,193 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/cantus-network/cantus/artifact"
+	"github.com/cantus-network/cantus/gateway/api"
+	"github.com/cantus-network/cantus/scheduler"
+)
+
+// failure is an answer that is no success.
+type failure struct {
+	status  int
+	code    string
+	message string
+}
+
+func (f *failure) Error() string { return f.message }
+
+func failf(status int, code, format string, a ...any) error {
+	return &failure{status, code, fmt.Sprintf(format, a...)}
+}
+
+func invalid(format string, a ...any) error {
+	return failf(http.StatusBadRequest, "invalid", format, a...)
+}
+
+// route is what answers one kind of request: a value that becomes JSON, or an error. One
+// that has written its reply itself returns nil twice.
+type route func(w http.ResponseWriter, r *http.Request) (any, error)
+
+func (g *Gateway) routes(metrics http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, f route) { mux.Handle(pattern, g.serve(pattern, f)) }
+	handle("GET /v1/info", g.getInfo)
+	handle("POST /v1/specs", g.postSpec)
+	handle("GET /v1/jobs", g.getJobs)
+	handle("GET /v1/jobs/{id}", g.getJob)
+	handle("GET /v1/jobs/{id}/events", g.getEvents)
+	handle("GET /v1/jobs/{id}/receipts", g.getReceipts)
+	handle("GET /v1/jobs/{id}/epochs/{n}/pay", g.getPayList)
+	handle("GET /v1/jobs/{id}/epochs/{n}/pay/{worker}", g.getPay)
+	handle("POST /v1/artifacts", g.postArtifacts)
+	handle("POST /v1/artifacts/has", g.postHas)
+	handle("GET /v1/artifacts/{digest}", g.getArtifact)
+	handle("GET /healthz", func(http.ResponseWriter, *http.Request) (any, error) { return map[string]string{"status": "ok"}, nil })
+	handle("GET /readyz", g.getReady)
+	mux.Handle("GET /metrics", metrics)
+	if g.cfg.Docs != nil {
+		mux.Handle("GET /docs/", http.StripPrefix("/docs", g.cfg.Docs))
+		mux.Handle("GET /{$}", http.RedirectHandler("/docs/", http.StatusFound))
+	}
+	handle("/", func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		return nil, failf(http.StatusNotFound, "not_found", "there is nothing at %.100q; the documentation is at /docs/", r.URL.Path)
+	})
+	return mux
+}
+
+// serve turns a route into a handler: limits, panics, errors, JSON, metrics.
+func (g *Gateway) serve(pattern string, f route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		out := &recorder{ResponseWriter: w}
+		defer func() {
+			if v := recover(); v != nil {
+				g.log.Error("a request panicked", "route", pattern, "panic", v, "stack", string(debug.Stack()))
+				g.fail(out, r, errors.New("internal error"))
+			}
+			g.requests.WithLabelValues(pattern, strconv.Itoa(out.code())).Observe(time.Since(began).Seconds())
+		}()
+		if !g.clients.allow(r, pattern == "POST /v1/specs") {
+			out.Header().Set("Retry-After", "1")
+			g.fail(out, r, failf(http.StatusTooManyRequests, "too_many_requests", "too many requests from %s: ask again in a second", r.RemoteAddr))
+			return
+		}
+		v, err := f(out, r)
+		switch {
+		case err != nil:
+			g.fail(out, r, err)
+		case v != nil:
+			writeJSON(out, http.StatusOK, v)
+		}
+	})
+}
+
+// recorder remembers the status.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+func (w *recorder) code() int {
+	if w.status == 0 {
+		return http.StatusOK
+	}
+	return w.status
+}
+
+// Unwrap lets http.ResponseController reach the real one.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// fail answers with an error. What is not the client's doing is logged, and only named.
+func (g *Gateway) fail(w *recorder, r *http.Request, err error) {
+	if w.status != 0 || errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		return // too late to say anything, or nobody listens
+	}
+	f := &failure{http.StatusInternalServerError, "internal", "the gateway failed; its log says why"}
+	var mine *failure
+	var tooLong *http.MaxBytesError
+	switch {
+	case errors.As(err, &mine):
+		f = mine
+	case errors.As(err, &tooLong):
+		f = &failure{http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("the body is longer than %d bytes", tooLong.Limit)}
+	case errors.Is(err, scheduler.ErrUnknownJob), errors.Is(err, scheduler.ErrNotSealed), errors.Is(err, scheduler.ErrNoPay), errors.Is(err, artifact.ErrNotFound):
+		f = &failure{http.StatusNotFound, "not_found", err.Error()}
+	case errors.Is(err, artifact.ErrTooLarge):
+		f = &failure{http.StatusRequestEntityTooLarge, "too_large", err.Error()}
+	case errors.Is(err, artifact.ErrFull):
+		f = &failure{http.StatusInsufficientStorage, "full", "the gateway's disk is full: try again later"}
+		g.log.Error("the artifact store is full", "err", err)
+	case errors.Is(err, scheduler.ErrClosed):
+		f = &failure{http.StatusServiceUnavailable, "closing", "the gateway is stopping: try again later"}
+	default:
+		g.log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+	}
+	if f.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	writeJSON(w, f.status, api.ErrorReply{Error: api.ErrorBody{Code: f.code, Message: f.message}})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, `{"error":{"code":"internal","message":"the reply can't be encoded"}}`, http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
+	w.WriteHeader(status)
+	w.Write(append(b, '\n')) // fails when the client has gone
+}
+
+// body reads a request's body of at most limit bytes.
+func body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		return nil, &http.MaxBytesError{Limit: limit}
+	}
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err != nil {
+		var tooLong *http.MaxBytesError
+		if errors.As(err, &tooLong) {
+			return nil, err
+		}
+		return nil, invalid("the body broke off: %v", err)
+	}
+	return b, nil
+}
+
+// number reads a number from the path or the query; empty is zero.
+func number(what, s string) (uint64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		return 0, invalid("%s %.40q: want a number", what, s)
+	}
+	return n, nil
+}

@@ -1,0 +1,24 @@
+package types
+
+import (
+	"github.com/cosmos/cosmos-sdk/codec"
+	"github.com/cosmos/cosmos-sdk/codec/legacy"
+	codectypes "github.com/cosmos/cosmos-sdk/codec/types"
+	sdk "github.com/cosmos/cosmos-sdk/types"
+	"github.com/cosmos/cosmos-sdk/types/msgservice"
+)
+
+// RegisterLegacyAminoCodec names the messages for hardware wallets that sign amino JSON.
+func RegisterLegacyAminoCodec(cdc *codec.LegacyAmino) {
+	cdc.RegisterConcrete(Params{}, "cantus/x/lineage/Params", nil)
+	legacy.RegisterAminoMsg(cdc, &MsgUpdateParams{}, "cantus/x/lineage/MsgUpdateParams")
+	legacy.RegisterAminoMsg(cdc, &MsgRegister{}, "cantus/MsgRegisterArtifact")
+	legacy.RegisterAminoMsg(cdc, &MsgTransfer{}, "cantus/MsgTransferArtifact")
+	legacy.RegisterAminoMsg(cdc, &MsgRevoke{}, "cantus/MsgRevokeArtifact")
+}
+
+// RegisterInterfaces registers the messages with an interface registry.
+func RegisterInterfaces(registry codectypes.InterfaceRegistry) {
+	registry.RegisterImplementations((*sdk.Msg)(nil), &MsgUpdateParams{}, &MsgRegister{}, &MsgTransfer{}, &MsgRevoke{})
+	msgservice.RegisterMsgServiceDesc(registry, &_Msg_serviceDesc)
+}

@@ -1,0 +1,204 @@
+package worker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cantus-network/cantus/artifact"
+	"github.com/cantus-network/cantus/plane"
+	"github.com/cantus-network/cantus/work"
+)
+
+// auditMargin is how long before an audit's deadline the verdict must be on its way.
+const auditMargin = 3 * time.Second
+
+// startAudit begins an audit unless it is under way already. One that was done before a
+// crash is not done again: its verdict is in the journal.
+func (w *Worker) startAudit(ctx context.Context, s *session, a plane.Audit) {
+	id := sampleID{a.Job, a.Epoch, a.Sample}
+	w.holdingMu.Lock()
+	defer w.holdingMu.Unlock()
+	if w.auditing[id] {
+		return
+	}
+	w.auditing[id] = true
+	w.tasks.Add(1)
+	go func() {
+		defer w.tasks.Done()
+		defer func() {
+			w.holdingMu.Lock()
+			delete(w.auditing, id)
+			w.holdingMu.Unlock()
+		}()
+		select {
+		case w.audits <- struct{}{}:
+			defer func() { <-w.audits }()
+		case <-ctx.Done():
+			return
+		}
+		log := w.log.With("job", a.Job, "epoch", a.Epoch, "sample", a.Sample, "task", a.Seq)
+		if err := w.audit(ctx, log, s, a); err != nil {
+			log.Error("audit", "err", err)
+		}
+	}()
+}
+
+func (w *Worker) audit(ctx context.Context, log *slog.Logger, s *session, a plane.Audit) error {
+	id := sampleID{a.Job, a.Epoch, a.Sample}
+	v, ok := w.durable.Load().verdict(id)
+	if !ok {
+		deadline := s.local(a.Deadline)
+		ctx, cancel := context.WithDeadlineCause(ctx, deadline, errDeadline)
+		defer cancel()
+		verdict := w.judge(ctx, deadline, s, a)
+		if context.Cause(ctx) != nil {
+			return fmt.Errorf("no verdict in time: %w", context.Cause(ctx))
+		}
+		v = verdictRecord{Job: a.Job, Epoch: a.Epoch, Sample: a.Sample, Outcome: verdict.Outcome, Evidence: verdict.Evidence, At: w.cfg.Now().Unix()}
+		rand.Read(v.Salt[:])
+		// Before anybody learns of it: a commitment whose salt is lost can't be revealed.
+		if err := w.durable.Load().addVerdict(v); err != nil {
+			w.fail(err)
+			return err
+		}
+		w.metrics.audits.WithLabelValues(string(a.Kind), verdict.Outcome.String()).Inc()
+		log.Info("audited", "outcome", verdict.Outcome, "reason", verdict.Reason)
+	}
+	vid := work.VerdictID{Chain: s.info.Chain, Job: a.Job, Epoch: a.Epoch, Sample: a.Sample, Auditor: w.cfg.Key.Public()}
+	commitment, err := work.Verdict{Outcome: v.Outcome, Evidence: v.Evidence}.Commitment(vid, v.Salt)
+	if err != nil {
+		return err
+	}
+	sig, err := w.cfg.Key.SignCommitment(vid, commitment)
+	if err != nil {
+		return err
+	}
+	w.reports <- plane.VerdictCommit{Job: a.Job, Epoch: a.Epoch, Sample: a.Sample, Commitment: commitment, Signature: sig}
+	return nil
+}
+
+// reveal shows a verdict that the gateway asks for.
+func (w *Worker) reveal(r plane.Reveal) {
+	v, ok := w.durable.Load().verdict(sampleID{r.Job, r.Epoch, r.Sample})
+	if !ok {
+		w.log.Error("asked to reveal a verdict that this worker never gave", "job", r.Job, "epoch", r.Epoch, "sample", r.Sample)
+		return
+	}
+	w.reports <- plane.VerdictReveal{Job: v.Job, Epoch: v.Epoch, Sample: v.Sample, Outcome: v.Outcome, Evidence: v.Evidence, Salt: v.Salt}
+}
+
+// errInconsistent marks an audit in which the gateway shows things that don't belong
+// together; it says nothing about the worker that is audited.
+var errInconsistent = errors.New("the gateway's audit is inconsistent")
+
+// judge finds out whether a receipt is true. Whatever keeps it from finding out makes the
+// verdict unsure: an auditor that says nothing is taken to shirk.
+func (w *Worker) judge(ctx context.Context, deadline time.Time, s *session, a plane.Audit) work.Verdict {
+	left := time.Until(deadline)
+	ctx, cancel := context.WithDeadline(ctx, deadline.Add(-min(auditMargin, left/4)))
+	defer cancel()
+	v, err := w.check(ctx, s, a)
+	if err != nil {
+		return work.Verdict{Outcome: work.Unsure, Reason: err.Error()}
+	}
+	return v
+}
+
+func (w *Worker) check(ctx context.Context, s *session, a plane.Audit) (work.Verdict, error) {
+	kind := w.kinds[a.Kind]
+	if kind == nil {
+		return work.Verdict{}, fmt.Errorf("this worker doesn't do %s", a.Kind)
+	}
+	signed, err := work.DecodeReceipt(a.Receipt)
+	if err != nil {
+		return work.Verdict{}, fmt.Errorf("%w: %w", errInconsistent, err)
+	}
+	receipt := signed.Receipt
+	spec, err := w.specs.get(ctx, s, a.Spec)
+	if err != nil {
+		return work.Verdict{}, fmt.Errorf("fetch the job's spec: %w", err)
+	}
+	task := work.Task{Job: a.Job, Seq: a.Seq, Spec: spec, Body: a.Body}
+	switch {
+	case signed.Verify() != nil:
+		return work.Verdict{}, fmt.Errorf("%w: the receipt isn't signed by its worker", errInconsistent)
+	case receipt.Chain != s.info.Chain || receipt.Job != a.Job || receipt.Seq != a.Seq || receipt.Task != task.Digest():
+		return work.Verdict{}, fmt.Errorf("%w: the receipt is of another task", errInconsistent)
+	}
+	body, err := w.fetchResult(ctx, s, receipt.Result)
+	if err != nil {
+		return work.Verdict{}, fmt.Errorf("fetch the result: %w", err)
+	}
+	result := work.Result{Body: body}
+	// What the meter says follows from the result alone: no two machines can differ on it.
+	units, err := protect(ctx, func(context.Context) (uint64, error) { return kind.Meter(task, result) })
+	if err != nil && ctx.Err() != nil {
+		return work.Verdict{}, err
+	}
+	if err != nil {
+		return work.Verdict{Outcome: work.Fail, Label: work.Replayed, Evidence: receipt.Result, Reason: "the result doesn't answer the task: " + err.Error()}, nil
+	}
+	if units != receipt.Units {
+		return work.Verdict{Outcome: work.Fail, Label: work.Replayed, Evidence: receipt.Result,
+			Reason: fmt.Sprintf("the receipt claims %d units of a result that is worth %d", receipt.Units, units)}, nil
+	}
+	blobs := newTaskBlobs(s.store, w.spool)
+	defer blobs.discard()
+	v, err := protect(ctx, func(ctx context.Context) (work.Verdict, error) {
+		return kind.Verify(ctx, w.env(s, blobs, a.Job, a.Seq), task, result)
+	})
+	if err != nil {
+		return work.Verdict{}, err
+	}
+	if v.Outcome < work.Pass || v.Outcome > work.Unsure {
+		return work.Verdict{}, fmt.Errorf("the kind found %v, which is no outcome", v.Outcome)
+	}
+	return v, w.uploadEvidence(ctx, s, blobs, v.Evidence)
+}
+
+// fetchResult waits a little for a result that isn't there, and no longer.
+func (w *Worker) fetchResult(ctx context.Context, s *session, d artifact.Digest) ([]byte, error) {
+	p := pause{min: 100 * time.Millisecond, max: 5 * time.Second}
+	for missing := 0; ; {
+		b, err := s.store.Get(ctx, d, work.MaxResult)
+		if err == nil {
+			return b, nil
+		}
+		if errors.Is(err, artifact.ErrNotFound) {
+			missing++
+		}
+		if errors.Is(err, artifact.ErrTooLarge) || missing == 3 {
+			return nil, err
+		}
+		s.renew(ctx, err)
+		if !sleep(ctx, p.step()) {
+			return nil, err
+		}
+	}
+}
+
+// uploadEvidence makes what the auditor saw available to others.
+func (w *Worker) uploadEvidence(ctx context.Context, s *session, blobs *taskBlobs, d artifact.Digest) error {
+	if d.IsZero() {
+		return nil
+	}
+	b, own, err := blobs.local(d)
+	if !own || err != nil {
+		return err // not the kind's own: it names something that is there already
+	}
+	p := pause{min: 100 * time.Millisecond, max: 5 * time.Second}
+	for {
+		_, err := s.store.Put(ctx, b)
+		if err == nil || permanent(err) {
+			return err
+		}
+		s.renew(ctx, err)
+		if !sleep(ctx, p.step()) {
+			return fmt.Errorf("upload the evidence: %w", err)
+		}
+	}
+}
