@@ -1,16 +1,15 @@
 package gateway
 
 import (
-	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/artifact/httpstore"
+	"github.com/cantus-network/cantus/scheduler"
 )
 
 // The artifact interface. Uploads want a worker's token; whoever knows a digest may have
@@ -27,8 +26,12 @@ func (g *Gateway) caller(r *http.Request) error {
 		return failf(http.StatusUnauthorized, "unauthorized", "%v", err)
 	}
 	w, err := g.scheduler.Worker(r.Context(), key)
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, scheduler.ErrNoWorker):
+		return failf(http.StatusForbidden, "forbidden", "nobody enrolled worker %s", key.Short())
+	case err != nil:
+		g.log.Warn("an upload is put off", "worker", key.Short(), "err", err)
+		return failf(http.StatusServiceUnavailable, "ledger", "the gateway can't reach the ledger at the moment: try again")
 	}
 	if !w.Active {
 		return failf(http.StatusForbidden, "forbidden", "worker %s is paused, unbonding or jailed", key.Short())
@@ -36,30 +39,22 @@ func (g *Gateway) caller(r *http.Request) error {
 	return nil
 }
 
-// blobDecoding reads what httpstore sends: one array of byte strings and nothing else.
-var blobDecoding = cbor.DecOptions{
-	MaxArrayElements: httpstore.MaxBlobs, MaxNestedLevels: 4,
-	IndefLength: cbor.IndefLengthForbidden, TagsMd: cbor.TagsForbidden,
-}
-
 func (g *Gateway) postArtifacts(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err := g.caller(r); err != nil {
 		return nil, err
 	}
+	release, err := g.uploads.reserve(r.Context(), r.ContentLength)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	b, err := body(w, r, httpstore.MaxRequest)
 	if err != nil {
 		return nil, err
 	}
-	mode, err := blobDecoding.DecMode()
+	blobs, err := splitBlobs(b, httpstore.MaxBlobs)
 	if err != nil {
-		return nil, err
-	}
-	var blobs [][]byte
-	if err := mode.Unmarshal(b, &blobs); err != nil {
-		return nil, invalid("the body is not a CBOR array of at most %d byte strings: %v", httpstore.MaxBlobs, err)
-	}
-	if len(blobs) == 0 {
-		return nil, invalid("the body holds no artifact")
+		return nil, invalid("%v", err)
 	}
 	ds, err := g.artifacts.PutAll(r.Context(), blobs)
 	if err != nil {
@@ -76,7 +71,7 @@ func (g *Gateway) postHas(w http.ResponseWriter, r *http.Request) (any, error) {
 	var q struct {
 		Digests []artifact.Digest `json:"digests"`
 	}
-	if err := json.Unmarshal(b, &q); err != nil {
+	if err := strictJSON(b, &q); err != nil {
 		return nil, invalid(`the body is not {"digests": ["…"]}: %v`, err)
 	}
 	if len(q.Digests) > httpstore.MaxHas {
@@ -104,9 +99,19 @@ func (g *Gateway) getArtifact(w http.ResponseWriter, r *http.Request) (any, erro
 	// What somebody crawled is not this site's to run in a browser.
 	h.Set("Content-Disposition", "attachment")
 	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	h.Set("ETag", strconv.Quote(d.String()))
 	h.Set("Content-Length", strconv.FormatInt(size, 10))
+	if r.Header.Get("If-None-Match") == strconv.Quote(d.String()) {
+		h.Del("Content-Length")
+		w.WriteHeader(http.StatusNotModified)
+		return nil, nil
+	}
+	if r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusOK)
+		return nil, nil
+	}
 	if _, err := io.Copy(w, blob); err != nil {
 		g.log.Debug("an artifact was not sent whole", "digest", d, "err", err)
 	}

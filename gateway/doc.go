@@ -6,6 +6,7 @@
 //	routes.go    the routes, and the way from a request to a reply or an error
 //	jobs.go      /v1/info, /v1/specs, /v1/jobs…
 //	artifacts.go /v1/artifacts: workers put with a token, anybody who knows a digest gets
+//	upload.go    what an upload holds, and how much memory uploads take
 //	token.go     tokens that bind an upload to an enrolled worker
 //	limit.go     how much one client may ask
 //

@@ -61,11 +61,14 @@ type Gateway struct {
 	scheduler *scheduler.Scheduler
 	plane     atomic.Pointer[plane.Server] // nil until it listens; the scheduler starts before
 	tokens    tokens
+	uploads   uploads
 	clients   *limiter
 	requests  *prometheus.HistogramVec
 	listener  net.Listener
 	server    *http.Server
 	url       string
+	streams   atomic.Int64
+	closing   chan struct{} // closed when Close begins
 	once      sync.Once
 	closeErr  error
 }
@@ -88,15 +91,12 @@ func New(cfg Config) (_ *Gateway, err error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	g := &Gateway{cfg: cfg, log: cfg.Log, clients: newLimiter()}
+	g := &Gateway{cfg: cfg, log: cfg.Log, clients: newLimiter(), closing: make(chan struct{}), tokens: newTokens(cfg.Key), uploads: newUploads()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.Close())
 		}
 	}()
-	if g.tokens, err = newTokens(); err != nil {
-		return nil, err
-	}
 	g.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "cantus_gateway_request_seconds", Help: "HTTP requests by route and status.",
 		Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9),
@@ -213,8 +213,7 @@ const shutdownGrace = 5 * time.Second
 
 // Run serves until ctx ends or Close is called.
 func (g *Gateway) Run(ctx context.Context) error {
-	stopped := context.AfterFunc(ctx, func() { g.Close() })
-	defer stopped()
+	defer context.AfterFunc(ctx, func() { g.Close() })()
 	g.log.Info("gateway serves", "url", g.url, "plane", g.plane.Load().URLs(), "address", g.cfg.Address)
 	var err error
 	if g.cfg.CertFile != "" {
@@ -234,9 +233,10 @@ func (g *Gateway) Close() error {
 	g.once.Do(func() {
 		var errs []error
 		if g.server != nil {
+			close(g.closing) // ends the event streams
 			ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
 			if err := g.server.Shutdown(ctx); err != nil {
-				g.server.Close() // event streams, mostly: they never end by themselves
+				g.server.Close()
 			}
 			cancel()
 		}

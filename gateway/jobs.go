@@ -2,8 +2,8 @@ package gateway
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
+	"math/big"
 	"net/http"
 	"time"
 
@@ -24,14 +24,19 @@ func (g *Gateway) getInfo(http.ResponseWriter, *http.Request) (any, error) {
 	return info, nil
 }
 
+// ledgerSilence is how long the ledger may fail before the gateway counts as not ready.
+const ledgerSilence = 30 * time.Second
+
 // getReady says whether the gateway can do its work now.
 func (g *Gateway) getReady(http.ResponseWriter, *http.Request) (any, error) {
 	h := g.scheduler.Health()
-	if err := errors.Join(h.Ledger, h.Disk); err != nil {
-		return nil, failf(http.StatusServiceUnavailable, "not_ready", "%v", err)
-	}
-	if h.Height == 0 {
+	switch {
+	case h.Height == 0:
 		return nil, failf(http.StatusServiceUnavailable, "not_ready", "the ledger has not answered yet")
+	case h.Disk != nil:
+		return nil, failf(http.StatusServiceUnavailable, "not_ready", "%v", h.Disk)
+	case h.Ledger != nil && time.Since(h.Heard) > ledgerSilence:
+		return nil, failf(http.StatusServiceUnavailable, "not_ready", "the ledger does not answer since %s: %v", h.Heard.UTC().Format(time.RFC3339), h.Ledger)
 	}
 	return map[string]any{"status": "ready", "height": h.Height, "workers": h.Workers, "idle": h.Idle}, nil
 }
@@ -66,12 +71,24 @@ func (g *Gateway) postSpec(w http.ResponseWriter, r *http.Request) (any, error) 
 	return api.SpecReply{Digest: d, UnitsPerTask: needs.UnitsPerTask, TaskSeconds: needs.TaskTime.Seconds()}, nil
 }
 
-func (g *Gateway) getJobs(http.ResponseWriter, *http.Request) (any, error) {
-	jobs := []api.Job{}
-	for _, p := range g.scheduler.Jobs() {
-		jobs = append(jobs, jobView(p))
+// getJobs lists jobs, the newest first: at most api.MaxJobs below the one named by before.
+func (g *Gateway) getJobs(_ http.ResponseWriter, r *http.Request) (any, error) {
+	before, err := number("before", r.URL.Query().Get("before"))
+	if err != nil {
+		return nil, err
 	}
-	return map[string]any{"jobs": jobs}, nil
+	list := api.JobList{Jobs: []api.Job{}}
+	for _, p := range g.scheduler.Jobs() {
+		if before != 0 && uint64(p.Job.ID) >= before {
+			continue
+		}
+		if len(list.Jobs) == api.MaxJobs {
+			list.More = true
+			break
+		}
+		list.Jobs = append(list.Jobs, jobView(p))
+	}
+	return list, nil
 }
 
 func jobID(r *http.Request) (work.JobID, error) {
@@ -112,7 +129,16 @@ func (g *Gateway) getEvents(w http.ResponseWriter, r *http.Request) (any, error)
 		return nil, err
 	}
 	defer cancel()
+	if g.streams.Add(1) > maxStreams {
+		g.streams.Add(-1)
+		return nil, failf(http.StatusServiceUnavailable, "too_many_streams", "%d event streams are open: ask for the job itself instead", maxStreams)
+	}
+	defer g.streams.Add(-1)
 	ctl := http.NewResponseController(w)
+	// The server's limit is for reading a request; this one was read.
+	if err := ctl.SetReadDeadline(time.Time{}); err != nil {
+		return nil, err
+	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	for {
@@ -124,25 +150,22 @@ func (g *Gateway) getEvents(w http.ResponseWriter, r *http.Request) (any, error)
 		if err != nil {
 			return nil, err
 		}
-		// A client that does not read is let go.
-		if err := ctl.SetWriteDeadline(time.Now().Add(eventAlive)); err != nil {
-			return nil, err
-		}
 		if _, err := fmt.Fprintf(w, "event: job\ndata: %s\n\n", b); err != nil || ctl.Flush() != nil || !p.EndedAt.IsZero() {
 			return nil, nil
 		}
 		select {
 		case <-r.Context().Done():
 			return nil, nil
+		case <-g.closing:
+			return nil, nil
 		case <-time.After(eventEvery):
 		}
 		select {
 		case <-r.Context().Done():
 			return nil, nil
-		case _, open := <-changes:
-			if !open {
-				return nil, nil
-			}
+		case <-g.closing:
+			return nil, nil
+		case <-changes:
 		case <-time.After(eventAlive):
 		}
 	}
@@ -238,7 +261,7 @@ func (g *Gateway) getPay(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := api.Pay{Worker: p.Worker, Epoch: p.Epoch, Units: p.Units, Index: p.Proof.Index, Siblings: []api.PayNode{}}
+	out := api.Pay{PayRoot: artifact.Digest(p.Root.Hash), Leaves: p.Root.Leaves, Total: p.Root.Sum, Worker: p.Worker, Epoch: p.Epoch, Units: p.Units, Index: p.Proof.Index, Siblings: []api.PayNode{}}
 	for _, s := range p.Proof.Siblings {
 		out.Siblings = append(out.Siblings, api.PayNode{Hash: artifact.Digest(s.Hash), Sum: s.Sum})
 	}
@@ -250,7 +273,17 @@ func jobView(p scheduler.Progress) api.Job {
 		ID: uint64(p.Job.ID), Kind: p.Job.Kind, Status: p.Job.Status, Phase: string(p.Phase), Reason: p.Reason,
 		Trouble: p.Trouble, Height: p.Height, Queued: p.Queued, Out: p.Out, Ready: p.Ready, Done: p.Done, Failed: p.Failed,
 		Counts: p.Counts, Units: p.Units, Receipts: p.Receipts, Spent: p.Spent.String(), Rate: p.Rate, ETASeconds: p.ETA.Seconds(),
+		Buyer: p.Job.Buyer, Escrow: amount(p.Job.Escrow), Price: amount(p.Job.Price), SettledUnits: p.Job.UnitsSettled, SettledEpochs: p.Job.Settled,
+		Paid: api.JobPaid{
+			Workers: amount(p.Job.Workers), Gateway: amount(p.Job.GatewayFee), Auditors: amount(p.Job.Auditors),
+			Royalties: amount(p.Job.Royalties), Burned: amount(p.Job.Burned), Refunded: amount(p.Job.Refunded),
+		},
+		Claimed: p.Claimed, Taken: p.TakenAt.UTC(),
 		WorkerCount: p.WorkerCount, Workers: []api.JobWorker{}, EpochCount: p.EpochCount, Epochs: []api.JobEpoch{},
+	}
+	if !p.EndedAt.IsZero() {
+		ended := p.EndedAt.UTC()
+		j.Ended = &ended
 	}
 	for _, w := range p.Workers {
 		j.Workers = append(j.Workers, api.JobWorker{Worker: w.Worker, Units: w.Units, Receipts: w.Receipts})
@@ -263,4 +296,12 @@ func jobView(p scheduler.Progress) api.Job {
 		})
 	}
 	return j
+}
+
+// amount is anote in decimal, "0" for one that is not known.
+func amount(n *big.Int) string {
+	if n == nil {
+		return "0"
+	}
+	return n.String()
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +25,9 @@ type client struct {
 	seen       time.Time
 }
 
+// maxStreams is how many event streams are open at a time.
+const maxStreams = 4096
+
 // limiter counts requests by client address.
 type limiter struct {
 	mu      sync.Mutex
@@ -34,17 +38,14 @@ func newLimiter() *limiter { return &limiter{clients: map[string]*client{}} }
 
 // allow reports whether a request may go on; spec marks one that stores a spec.
 func (l *limiter) allow(r *http.Request, spec bool) bool {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
+	ip := clientIP(r)
 	if ip == nil {
 		return false
 	}
 	if ip.IsLoopback() {
 		return true
 	}
+	host := ip.String()
 	if ip.To4() == nil {
 		// One home has a whole /64.
 		host = ip.Mask(net.CIDRMask(64, 128)).String()
@@ -62,6 +63,29 @@ func (l *limiter) allow(r *http.Request, spec bool) bool {
 	}
 	c.seen = now
 	return c.all.AllowN(now, 1) && (!spec || c.specs.AllowN(now, 1))
+}
+
+// clientIP is the address that a request comes from. A proxy on this machine is believed
+// in what it says of its own client, which is the last entry of the header; what other
+// clients write there is not looked at.
+func clientIP(r *http.Request) net.IP {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return nil
+	}
+	ip := net.ParseIP(host)
+	if ip == nil || !ip.IsLoopback() {
+		return ip
+	}
+	via := r.Header.Values("X-Forwarded-For")
+	if len(via) == 0 {
+		return ip
+	}
+	entries := strings.Split(via[len(via)-1], ",")
+	if theirs := net.ParseIP(strings.TrimSpace(entries[len(entries)-1])); theirs != nil {
+		return theirs
+	}
+	return ip
 }
 
 // forget drops clients whose buckets have filled up again, and, if that is too few, all.

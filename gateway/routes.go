@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,12 +49,19 @@ func (g *Gateway) routes(metrics http.Handler) http.Handler {
 	handle("GET /v1/jobs/{id}/receipts", g.getReceipts)
 	handle("GET /v1/jobs/{id}/epochs/{n}/pay", g.getPayList)
 	handle("GET /v1/jobs/{id}/epochs/{n}/pay/{worker}", g.getPay)
+	handle("GET /v1/jobs/{id}/pay/{worker}", g.getPay)
 	handle("POST /v1/artifacts", g.postArtifacts)
 	handle("POST /v1/artifacts/has", g.postHas)
 	handle("GET /v1/artifacts/{digest}", g.getArtifact)
 	handle("GET /healthz", func(http.ResponseWriter, *http.Request) (any, error) { return map[string]string{"status": "ok"}, nil })
 	handle("GET /readyz", g.getReady)
-	mux.Handle("GET /metrics", metrics)
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		if ip := clientIP(r); ip == nil || !ip.IsLoopback() {
+			http.Error(w, "metrics are for this machine alone", http.StatusForbidden)
+			return
+		}
+		metrics.ServeHTTP(w, r)
+	})
 	if g.cfg.Docs != nil {
 		mux.Handle("GET /docs/", http.StripPrefix("/docs", g.cfg.Docs))
 		mux.Handle("GET /{$}", http.RedirectHandler("/docs/", http.StatusFound))
@@ -68,9 +76,13 @@ func (g *Gateway) routes(metrics http.Handler) http.Handler {
 func (g *Gateway) serve(pattern string, f route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		out := &recorder{ResponseWriter: w}
+		out := &recorder{ResponseWriter: w, ctl: http.NewResponseController(w)}
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			// Nothing here is read with cookies, so any page may read it.
+			out.Header().Set("Access-Control-Allow-Origin", "*")
+		}
 		defer func() {
-			if v := recover(); v != nil {
+			if v := recover(); v != nil && v != http.ErrAbortHandler {
 				g.log.Error("a request panicked", "route", pattern, "panic", v, "stack", string(debug.Stack()))
 				g.fail(out, r, errors.New("internal error"))
 			}
@@ -91,11 +103,15 @@ func (g *Gateway) serve(pattern string, f route) http.Handler {
 	})
 }
 
-// recorder remembers the status.
+// recorder remembers the status and lets go of clients that do not read.
 type recorder struct {
 	http.ResponseWriter
+	ctl    *http.ResponseController
 	status int
 }
+
+// readerTime is how long a client may take to read what one Write sends.
+const readerTime = 30 * time.Second
 
 func (w *recorder) WriteHeader(status int) {
 	if w.status == 0 {
@@ -108,6 +124,8 @@ func (w *recorder) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
+	// It fails only for writers that have no deadlines, which are those of tests.
+	_ = w.ctl.SetWriteDeadline(time.Now().Add(readerTime))
 	return w.ResponseWriter.Write(b)
 }
 
@@ -178,6 +196,19 @@ func body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 		return nil, invalid("the body broke off: %v", err)
 	}
 	return b, nil
+}
+
+// strictJSON decodes one value with no unknown fields and nothing behind it.
+func strictJSON(b []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("something follows the value")
+	}
+	return nil
 }
 
 // number reads a number from the path or the query; empty is zero.

@@ -2,32 +2,29 @@ package gateway
 
 import (
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/cantus-network/cantus/work"
 )
 
 // tokens makes and checks the bearer tokens of the artifact interface. A token is a
-// worker's key, an expiry and a MAC over both under a secret of this process: nothing to
-// store, and void after a restart, upon which workers say hello anew.
+// worker's key, an expiry and a MAC over both under a secret that follows from the
+// gateway's key: nothing to store, and good across restarts, so that uploads that are
+// under way when the gateway restarts can go on.
 type tokens struct{ secret [32]byte }
 
 const tokenLife = 12 * time.Hour
 
 var errToken = errors.New("the token is not valid: say hello on the plane for a new one")
 
-func newTokens() (tokens, error) {
-	var t tokens
-	if _, err := rand.Read(t.secret[:]); err != nil {
-		return t, fmt.Errorf("gateway: make a secret: %w", err)
-	}
-	return t, nil
+func newTokens(key work.PrivateKey) tokens {
+	m := hmac.New(sha256.New, key.Seed())
+	m.Write([]byte("cantus/artifact-token/1"))
+	return tokens{[sha256.Size]byte(m.Sum(nil))}
 }
 
 func (t tokens) issue(key work.PublicKey) string {

@@ -41,6 +41,8 @@ import (
 	evmtypes "github.com/cosmos/evm/x/vm/types"
 
 	"github.com/cantus-network/cantus/ledger/chain"
+	lineagekeeper "github.com/cantus-network/cantus/ledger/x/lineage/keeper"
+	lineagetypes "github.com/cantus-network/cantus/ledger/x/lineage/types"
 	workkeeper "github.com/cantus-network/cantus/ledger/x/work/keeper"
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 )
@@ -64,7 +66,8 @@ type Keepers struct {
 	EVM       *evmkeeper.Keeper
 	ERC20     erc20keeper.Keeper
 
-	Work *workkeeper.Keeper
+	Work    *workkeeper.Keeper
+	Lineage *lineagekeeper.Keeper
 }
 
 // buildKeepers makes the stores' keys and every keeper. The order is forced: a
@@ -75,7 +78,7 @@ func (a *App) buildKeepers(opts Options) error {
 		distrtypes.StoreKey, slashingtypes.StoreKey, govtypes.StoreKey, consensustypes.StoreKey,
 		upgradetypes.StoreKey, feegrant.StoreKey, evidencetypes.StoreKey, authzkeeper.StoreKey,
 		evmtypes.StoreKey, feemarkettypes.StoreKey, erc20types.StoreKey,
-		worktypes.StoreKey,
+		worktypes.StoreKey, lineagetypes.StoreKey,
 	)
 	a.objectKeys = storetypes.NewObjectStoreKeys(banktypes.ObjectStoreKey, evmtypes.ObjectKey)
 
@@ -124,6 +127,14 @@ func (a *App) buildKeepers(opts Options) error {
 	if err != nil {
 		return err
 	}
+	a.Lineage, err = lineagekeeper.NewKeeper(a.codec, runtime.NewKVStoreService(a.keys[lineagetypes.StoreKey]), authority)
+	if err != nil {
+		return err
+	}
+	// Jobs pay the owners of what they use, and artifacts name the jobs that made them.
+	a.Work.SetLineage(a.Lineage)
+	a.Lineage.SetJobs(a.Work)
+	a.Lineage.SetBank(a.Bank)
 
 	a.FeeMarket = feemarketkeeper.NewKeeper(a.codec, govAddr, a.keys[feemarkettypes.StoreKey])
 	// The EVM and ERC-20 keepers hold each other.

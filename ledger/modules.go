@@ -43,6 +43,8 @@ import (
 	evmtypes "github.com/cosmos/evm/x/vm/types"
 	"github.com/cosmos/gogoproto/proto"
 
+	"github.com/cantus-network/cantus/ledger/x/lineage"
+	lineagetypes "github.com/cantus-network/cantus/ledger/x/lineage/types"
 	"github.com/cantus-network/cantus/ledger/x/work"
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 )
@@ -69,6 +71,7 @@ func (a *App) buildModules() (vm.AppModule, error) {
 		feemarket.NewAppModule(a.FeeMarket),
 		erc20.NewAppModule(a.ERC20, a.Account),
 		work.NewAppModule(a.Work),
+		lineage.NewAppModule(a.Lineage),
 	)
 	basics := Basics()
 	basics.RegisterLegacyAminoCodec(a.amino)
@@ -118,6 +121,7 @@ func Basics() module.BasicManager {
 		feemarket.AppModuleBasic{},
 		erc20.AppModuleBasic{},
 		work.NewAppModule(nil),
+		lineage.NewAppModule(nil),
 	)
 }
 
@@ -135,7 +139,7 @@ func (a *App) orderModules() {
 	a.modules.SetOrderBeginBlockers(
 		minttypes.ModuleName,
 		erc20types.ModuleName, feemarkettypes.ModuleName, evmtypes.ModuleName,
-		worktypes.ModuleName,
+		worktypes.ModuleName, lineagetypes.ModuleName,
 		distrtypes.ModuleName, slashingtypes.ModuleName, evidencetypes.ModuleName, stakingtypes.ModuleName,
 		authtypes.ModuleName, banktypes.ModuleName, govtypes.ModuleName, genutiltypes.ModuleName,
 		authz.ModuleName, feegrant.ModuleName, consensustypes.ModuleName,
@@ -146,14 +150,14 @@ func (a *App) orderModules() {
 		distrtypes.ModuleName, slashingtypes.ModuleName, minttypes.ModuleName, genutiltypes.ModuleName,
 		evidencetypes.ModuleName, authz.ModuleName, feegrant.ModuleName, upgradetypes.ModuleName,
 		consensustypes.ModuleName,
-		worktypes.ModuleName,
+		worktypes.ModuleName, lineagetypes.ModuleName,
 		evmtypes.ModuleName, erc20types.ModuleName, feemarkettypes.ModuleName,
 	)
 	genesis := []string{
 		authtypes.ModuleName, banktypes.ModuleName, distrtypes.ModuleName, stakingtypes.ModuleName,
 		slashingtypes.ModuleName, govtypes.ModuleName, minttypes.ModuleName,
 		evmtypes.ModuleName, feemarkettypes.ModuleName, erc20types.ModuleName,
-		worktypes.ModuleName,
+		worktypes.ModuleName, lineagetypes.ModuleName,
 		genutiltypes.ModuleName, evidencetypes.ModuleName, authz.ModuleName, feegrant.ModuleName,
 		upgradetypes.ModuleName, consensustypes.ModuleName,
 	}

@@ -130,7 +130,7 @@ func (s *Scheduler) verdicts(key work.PublicKey, commits []plane.VerdictCommit, 
 			return nil, err
 		}
 		if why != "" {
-			refused = append(refused, plane.Refusal{Job: v.Job, Seq: uint64(v.Sample), Reason: why})
+			refused = append(refused, plane.Refusal{Job: v.Job, Epoch: v.Epoch, Seq: uint64(v.Sample), Reason: why})
 			continue
 		}
 		kicked[j] = true
@@ -142,7 +142,7 @@ func (s *Scheduler) verdicts(key work.PublicKey, commits []plane.VerdictCommit, 
 			return nil, err
 		}
 		if why != "" {
-			refused = append(refused, plane.Refusal{Job: v.Job, Seq: uint64(v.Sample), Reason: why})
+			refused = append(refused, plane.Refusal{Job: v.Job, Epoch: v.Epoch, Seq: uint64(v.Sample), Reason: why})
 			continue
 		}
 		kicked[j] = true

@@ -149,6 +149,7 @@ func (j *job) settle(w *worker, claims []*claim, failures []plane.Failure, now t
 
 	var good []*claim
 	var bad, dropped []*task
+	untried := map[*task]bool{}
 	forged := false
 	entering := make(map[*task]bool, len(claims))
 	open := j.rec.Phase == PhaseRunning || j.rec.Phase == PhaseDraining
@@ -172,6 +173,7 @@ func (j *job) settle(w *worker, claims []*claim, failures []plane.Failure, now t
 		t := j.tasks[f.Lease.Seq]
 		if t != nil && t.leased && !entering[t] && t.answers(w.key, f.Lease.Attempt) && open {
 			entering[t] = true
+			untried[t] = f.Untried
 			bad = append(bad, t)
 		}
 	}
@@ -189,7 +191,7 @@ func (j *job) settle(w *worker, claims []*claim, failures []plane.Failure, now t
 		outcomes = append(outcomes, work.Outcome{Task: j.taskOf(c.task), Result: c.result, Units: c.receipt.Receipt.Units, Worker: w.key})
 	}
 	for _, t := range bad {
-		if t.tries+1 >= uint32(j.s.cfg.MaxTries) {
+		if !untried[t] && j.blame(t, w.key) {
 			dropped = append(dropped, t)
 			outcomes = append(outcomes, work.Outcome{Task: j.taskOf(t), Failed: true, Reason: "several workers could not do it"})
 		}
@@ -265,7 +267,6 @@ func (j *job) takeOut(w *worker, good []*claim, bad, dropped []*task, b writer, 
 		leave(c.task)
 	}
 	for _, t := range bad {
-		j.blame(t, w.key)
 		if slices.Contains(dropped, t) {
 			leave(t)
 			continue

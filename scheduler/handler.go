@@ -144,9 +144,6 @@ func (s *Scheduler) Done(ctx context.Context, key work.PublicKey, r plane.DoneRe
 	if err != nil {
 		return plane.DoneReply{}, err
 	}
-	for i := range refused {
-		refused[i].Reason = fmt.Sprintf("verdict: %s", refused[i].Reason)
-	}
 	reply.Refused = append(reply.Refused, refused...)
 	for i := range reply.Refused {
 		reply.Refused[i].Reason = plane.Clip(reply.Refused[i].Reason, maxReason)

@@ -159,6 +159,7 @@ func (s *Scheduler) sweep() {
 	defer s.wg.Done()
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
+	s.measure()
 	for n := 0; ; n++ {
 		select {
 		case <-s.ctx.Done():

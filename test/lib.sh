@@ -65,8 +65,5 @@ network_up() {
 
 network_down() { stop "$network_pid"; }
 
-# endpoint HOME NAME: a value out of network.json, without jq.
-endpoint() { sed -n 's/^ *"'"$2"'": *"\{0,1\}\([^",]*\)"\{0,1\},\{0,1\}$/\1/p' "$1/network.json" | head -1; }
-
 # newest_job HOME: the number of the job that was opened last.
 newest_job() { "$CANTUS" job list --json --home "$1" | jq -r 'map(.id) | max'; }

@@ -96,10 +96,12 @@ func PrivateKeyFromSeed(seed []byte) (PrivateKey, error) {
 	return PrivateKey{ed25519.NewKeyFromSeed(seed)}, nil
 }
 
-// Public is the key that others know the node by.
+// Public is the key that others know the node by. The zero PrivateKey's is zero.
 func (k PrivateKey) Public() PublicKey {
 	var p PublicKey
-	copy(p[:], k.key[ed25519.SeedSize:])
+	if len(k.key) == ed25519.PrivateKeySize {
+		copy(p[:], k.key[ed25519.SeedSize:])
+	}
 	return p
 }
 

@@ -22,11 +22,17 @@ import (
 type state struct {
 	mu       sync.Mutex
 	journal  *journal
-	pending  map[plane.LeaseID]receiptRecord // signed and without a voucher
-	order    []plane.LeaseID                 // of pending, oldest first; may hold some that are gone
+	pending  map[plane.LeaseID]waiting // signed and without a voucher
+	added    uint64                    // receipts ever added
 	jobs     map[work.JobID]account
 	verdicts map[sampleID]verdictRecord
 	compact  int64 // the size from which on the journal is shortened
+}
+
+// waiting is a receipt and its place among those that came.
+type waiting struct {
+	receiptRecord
+	place uint64
 }
 
 // account is what a worker did for one job and what it was promised for it.
@@ -91,7 +97,7 @@ func openState(dir string, now time.Time, log *slog.Logger) (*state, error) {
 		return nil, fmt.Errorf("make the worker's state directory: %w", err)
 	}
 	s := &state{
-		pending: map[plane.LeaseID]receiptRecord{}, jobs: map[work.JobID]account{},
+		pending: map[plane.LeaseID]waiting{}, jobs: map[work.JobID]account{},
 		verdicts: map[sampleID]verdictRecord{}, compact: minCompact,
 	}
 	path := filepath.Join(dir, "journal")
@@ -127,10 +133,8 @@ func (s *state) apply(r record) error {
 			return err
 		}
 		id := leaseOf(v.Receipt)
-		if _, ok := s.pending[id]; !ok {
-			s.order = append(s.order, id)
-		}
-		s.pending[id] = v
+		s.added++
+		s.pending[id] = waiting{v, s.added}
 	case recordUploaded:
 		id, err := work.Decode[plane.LeaseID](r.payload, maxRecord)
 		if err != nil {
@@ -215,9 +219,8 @@ func (s *state) shorten() error {
 		rs = append(rs, record{kind, b})
 		return err
 	}
-	s.order = slices.DeleteFunc(s.order, func(id plane.LeaseID) bool { _, ok := s.pending[id]; return !ok })
-	for _, id := range s.order {
-		if err := add(recordReceipt, s.pending[id]); err != nil {
+	for _, r := range s.inOrder() {
+		if err := add(recordReceipt, r); err != nil {
 			return err
 		}
 	}
@@ -308,11 +311,15 @@ func (s *state) account(job work.JobID) account {
 func (s *state) receipts() []receiptRecord {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	rs := make([]receiptRecord, 0, len(s.pending))
-	for _, id := range s.order {
-		if r, ok := s.pending[id]; ok {
-			rs = append(rs, r)
-		}
+	return s.inOrder()
+}
+
+// inOrder is receipts for a caller that holds mu.
+func (s *state) inOrder() []receiptRecord {
+	all := slices.SortedFunc(maps.Values(s.pending), func(a, b waiting) int { return cmp.Compare(a.place, b.place) })
+	rs := make([]receiptRecord, len(all))
+	for i, w := range all {
+		rs[i] = w.receiptRecord
 	}
 	return rs
 }
@@ -356,7 +363,7 @@ func Vouchers(dir string) ([]Promise, error) {
 	}
 	var all []Promise
 	for _, p := range paths {
-		s := &state{pending: map[plane.LeaseID]receiptRecord{}, jobs: map[work.JobID]account{}, verdicts: map[sampleID]verdictRecord{}}
+		s := &state{pending: map[plane.LeaseID]waiting{}, jobs: map[work.JobID]account{}, verdicts: map[sampleID]verdictRecord{}}
 		j, _, err := openJournal(p, s.apply)
 		if err != nil {
 			return nil, err

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,13 +89,18 @@ func lockDir(dir string) (dirLock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return dirLock{}, fmt.Errorf("make the worker's directory: %w", err)
 	}
-	l := flock.New(filepath.Join(dir, "lock"))
+	path := filepath.Join(dir, "lock")
+	l := flock.New(path)
 	ok, err := l.TryLock()
 	if err != nil {
 		return dirLock{}, fmt.Errorf("lock the worker's directory %s: %w", dir, err)
 	}
 	if !ok {
-		return dirLock{}, fmt.Errorf("%w: %s: stop it, or give this one another directory", ErrInUse, dir)
+		holder, _ := os.ReadFile(path) // for people only
+		return dirLock{}, fmt.Errorf("%w: %s (process %.20s): stop it, or give this one another directory", ErrInUse, dir, strings.TrimSpace(string(holder)))
+	}
+	if err := os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o600); err != nil {
+		return dirLock{}, errors.Join(fmt.Errorf("lock the worker's directory %s: %w", dir, err), l.Unlock())
 	}
 	return dirLock{l}, nil
 }

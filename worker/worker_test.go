@@ -198,12 +198,12 @@ func executions(t testing.TB, path string) []string {
 // none of it again.
 func TestKill(t *testing.T) {
 	if dir := os.Getenv("CANTUS_TEST_WORKER"); dir != "" {
-		cfg := (&gateway{}).config(t)
+		cfg := configFor(t, os.Getenv("CANTUS_TEST_GATEWAY"))
 		seed, err := os.ReadFile(filepath.Join(dir, "seed"))
 		require.NoError(t, err)
 		cfg.Key, err = work.PrivateKeyFromSeed(seed)
 		require.NoError(t, err)
-		cfg.Dir, cfg.Gateway = dir, os.Getenv("CANTUS_TEST_GATEWAY")
+		cfg.Dir = dir
 		w, err := worker.New(cfg)
 		require.NoError(t, err)
 		t.Log(w.Run(context.Background()))
@@ -223,15 +223,10 @@ func TestKill(t *testing.T) {
 			cmd.Env = append(os.Environ(), "CANTUS_TEST_WORKER="+cfg.Dir, "CANTUS_TEST_GATEWAY="+g.http.URL)
 			require.NoError(t, cmd.Start())
 			require.Eventually(t, func() bool { return len(executions(t, log)) == tasks }, 60*time.Second, time.Millisecond)
-			// Each result is safe when its receipt is in the journal; wait for that by its size,
-			// as nothing else tells from outside.
+			// Each result is safe once its receipt is in the journal.
 			require.Eventually(t, func() bool {
 				paths, _ := filepath.Glob(filepath.Join(cfg.Dir, "gateways", "*", "journal"))
-				if len(paths) != 1 {
-					return false
-				}
-				st, err := os.Stat(paths[0])
-				return err == nil && st.Size() > tasks*200
+				return len(paths) == 1 && worker.JournalledReceipts(paths[0]) == tasks
 			}, 60*time.Second, time.Millisecond)
 			require.NoError(t, cmd.Process.Kill())
 			_ = cmd.Wait()

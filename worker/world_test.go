@@ -349,9 +349,11 @@ type running struct {
 	reg    *prometheus.Registry
 }
 
-func (g *gateway) config(t testing.TB) worker.Config {
+func (g *gateway) config(t testing.TB) worker.Config { return configFor(t, g.http.URL) }
+
+func configFor(t testing.TB, url string) worker.Config {
 	cfg := worker.Config{
-		Gateway: g.http.URL, Key: newKey(t), Dir: t.TempDir(), Kinds: []work.Kind{echo{}}, Capacity: 4, Drain: 20 * time.Second,
+		Gateway: url, Key: newKey(t), Dir: t.TempDir(), Kinds: []work.Kind{echo{}}, Capacity: 4, Drain: 20 * time.Second,
 		Version: "test",
 	}
 	if os.Getenv("CANTUS_TEST_LOG") != "" {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 
 const (
 	maxReply    = 64 << 20
+	maxEvent    = 4 << 20
 	requestTime = 60 * time.Second
 	tries       = 4 // of a request that failed on the way or was told to wait
 )
@@ -40,9 +42,10 @@ func NotFound(err error) bool {
 
 // Client asks one gateway. It is safe for concurrent use.
 type Client struct {
-	base  string
-	http  *http.Client
-	blobs *httpstore.Store
+	base    string
+	http    *http.Client
+	streams *http.Client // without a limit of time for the whole
+	blobs   *httpstore.Store
 }
 
 // New makes a client of the gateway at base, "https://gateway.example".
@@ -59,33 +62,108 @@ func New(base string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{base: strings.TrimSuffix(u.String(), "/"), http: &http.Client{Transport: transport, Timeout: requestTime}, blobs: blobs}, nil
+	return &Client{base: strings.TrimSuffix(u.String(), "/"), http: &http.Client{Transport: transport, Timeout: requestTime}, streams: &http.Client{Transport: transport}, blobs: blobs}, nil
 }
 
 // Info asks the gateway about itself.
 func (c *Client) Info(ctx context.Context) (Info, error) {
 	var r Info
-	return r, c.get(ctx, "/v1/info", &r)
+	err := c.get(ctx, "/v1/info", &r)
+	return r, err
 }
 
 // SubmitSpec stores a spec that a job is to name by its digest.
 func (c *Client) SubmitSpec(ctx context.Context, kind work.Name, spec []byte) (SpecReply, error) {
 	var r SpecReply
-	return r, c.do(ctx, http.MethodPost, "/v1/specs?kind="+url.QueryEscape(string(kind)), spec, &r)
+	err := c.do(ctx, http.MethodPost, "/v1/specs?kind="+url.QueryEscape(string(kind)), spec, &r)
+	return r, err
 }
 
 // Job asks how a job gets on.
 func (c *Client) Job(ctx context.Context, id work.JobID) (Job, error) {
 	var r Job
-	return r, c.get(ctx, fmt.Sprintf("/v1/jobs/%d", id), &r)
+	err := c.get(ctx, fmt.Sprintf("/v1/jobs/%d", id), &r)
+	return r, err
 }
 
-// Jobs lists the gateway's jobs, newest first.
+// Jobs lists all of the gateway's jobs, newest first.
 func (c *Client) Jobs(ctx context.Context) ([]Job, error) {
-	var r struct {
-		Jobs []Job `json:"jobs"`
+	var all []Job
+	for before := uint64(0); ; {
+		var page JobList
+		if err := c.get(ctx, fmt.Sprintf("/v1/jobs?before=%d", before), &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Jobs...)
+		if !page.More || len(page.Jobs) == 0 {
+			return all, nil
+		}
+		before = page.Jobs[len(page.Jobs)-1].ID
 	}
-	return r.Jobs, c.get(ctx, "/v1/jobs", &r)
+}
+
+// Follow calls f with a job's progress whenever it changes, until the job is over, f
+// returns an error or ctx ends. A stream that breaks is taken up again.
+func (c *Client) Follow(ctx context.Context, id work.JobID, f func(Job) error) error {
+	for try := 0; ; try++ {
+		over, err := c.stream(ctx, id, func(j Job) error { try = 0; return f(j) })
+		var e *Error
+		var own stopped
+		switch {
+		case errors.As(err, &own):
+			return own.error
+		case over, ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, &e) && e.Status != http.StatusTooManyRequests && e.Status != http.StatusServiceUnavailable:
+			return err
+		case try+1 >= tries:
+			return err
+		}
+		if werr := wait(ctx, try, 0); werr != nil {
+			return werr
+		}
+	}
+}
+
+// stopped is an error of the caller's own.
+type stopped struct{ error }
+
+// stream reads one event stream and reports whether the job is over.
+func (c *Client) stream(ctx context.Context, id work.JobID, f func(Job) error) (over bool, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/v1/jobs/%d/events", c.base, id), nil)
+	if err != nil {
+		return false, err
+	}
+	resp, err := c.streams.Do(req)
+	if err != nil {
+		return false, fmt.Errorf("follow job %d at %s: %w", id, c.base, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return false, failed(resp)
+	}
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, maxEvent)
+	for lines.Scan() {
+		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data: "))
+		if !ok {
+			continue
+		}
+		var j Job
+		if err := json.Unmarshal(data, &j); err != nil {
+			return false, fmt.Errorf("follow job %d at %s: %w", id, c.base, err)
+		}
+		if err := f(j); err != nil {
+			return false, stopped{err}
+		}
+		if j.Ended != nil {
+			return true, nil
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return false, fmt.Errorf("follow job %d at %s: %w", id, c.base, err)
+	}
+	return false, fmt.Errorf("follow job %d at %s: the stream ended", id, c.base)
 }
 
 // Receipts calls f with each sealed receipt from a place on, in order, until there are no
@@ -112,10 +190,18 @@ func (c *Client) Receipts(ctx context.Context, id work.JobID, from Cursor, f fun
 	}
 }
 
+// Owed asks for a worker's place in the pay tree of the newest settled epoch.
+func (c *Client) Owed(ctx context.Context, id work.JobID, worker work.PublicKey) (Pay, error) {
+	var r Pay
+	err := c.get(ctx, fmt.Sprintf("/v1/jobs/%d/pay/%s", id, worker), &r)
+	return r, err
+}
+
 // Pay asks for a worker's place in an epoch's pay tree, with its proof.
 func (c *Client) Pay(ctx context.Context, id work.JobID, epoch uint64, worker work.PublicKey) (Pay, error) {
 	var r Pay
-	return r, c.get(ctx, fmt.Sprintf("/v1/jobs/%d/epochs/%d/pay/%s", id, epoch, worker), &r)
+	err := c.get(ctx, fmt.Sprintf("/v1/jobs/%d/epochs/%d/pay/%s", id, epoch, worker), &r)
+	return r, err
 }
 
 // Artifact fetches a blob, verified against its digest; more than max bytes are refused.
@@ -184,14 +270,26 @@ func (c *Client) once(ctx context.Context, method, path string, body []byte, rep
 		if s, perr := time.ParseDuration(resp.Header.Get("Retry-After") + "s"); perr == nil {
 			after = min(s, 10*time.Second)
 		}
-		var e ErrorReply
-		if json.Unmarshal(b, &e) != nil || e.Error.Message == "" {
-			e.Error = ErrorBody{Code: "unknown", Message: resp.Status}
-		}
-		return after, &Error{Status: resp.StatusCode, Code: e.Error.Code, Message: e.Error.Message}
+		return after, failureOf(resp, b)
 	}
 	if err := json.Unmarshal(b, reply); err != nil {
 		return 0, fmt.Errorf("ask the gateway at %s: its reply is not what was asked for: %w", c.base, err)
 	}
 	return 0, nil
+}
+
+func failed(resp *http.Response) error {
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		return fmt.Errorf("read the gateway's reply: %w", err)
+	}
+	return failureOf(resp, b)
+}
+
+func failureOf(resp *http.Response, b []byte) *Error {
+	var e ErrorReply
+	if json.Unmarshal(b, &e) != nil || e.Error.Message == "" {
+		e.Error = ErrorBody{Code: "unknown", Message: resp.Status}
+	}
+	return &Error{Status: resp.StatusCode, Code: e.Error.Code, Message: e.Error.Message}
 }

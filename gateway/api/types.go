@@ -1,6 +1,8 @@
 package api
 
 import (
+	"time"
+
 	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/work"
 )
@@ -9,6 +11,7 @@ import (
 const (
 	MaxReceipts = 1000 // receipts in one page
 	MaxPay      = 5000 // workers in one page of a pay list
+	MaxJobs     = 100  // jobs in one page of the list
 )
 
 // Info is what a gateway says of itself.
@@ -32,28 +35,55 @@ type SpecReply struct {
 
 // Job is how a job gets on at its gateway.
 type Job struct {
-	ID          uint64            `json:"id"`
-	Kind        work.Name         `json:"kind"`
-	Status      work.JobStatus    `json:"status"` // on the ledger
-	Phase       string            `json:"phase"`  // at the gateway
-	Reason      string            `json:"reason,omitempty"`
-	Trouble     string            `json:"trouble,omitempty"` // what keeps it from getting on now
-	Height      int64             `json:"height"`
-	Queued      uint64            `json:"queued"`
-	Out         uint64            `json:"out"`
-	Ready       uint64            `json:"ready"`
-	Done        uint64            `json:"done"`
-	Failed      uint64            `json:"failed"`
-	Counts      map[string]uint64 `json:"counts"` // the kind's own figures
-	Units       uint64            `json:"units"`
-	Receipts    uint64            `json:"receipts"`
-	Spent       string            `json:"spent"` // anote
-	Rate        float64           `json:"tasks_per_second"`
-	ETASeconds  float64           `json:"eta_seconds"` // negative: unknown
-	WorkerCount int               `json:"worker_count"`
-	Workers     []JobWorker       `json:"workers"` // those with most units
-	EpochCount  uint64            `json:"epoch_count"`
-	Epochs      []JobEpoch        `json:"epochs"` // the newest
+	ID         uint64            `json:"id"`
+	Kind       work.Name         `json:"kind"`
+	Status     work.JobStatus    `json:"status"` // on the ledger
+	Phase      string            `json:"phase"`  // at the gateway
+	Reason     string            `json:"reason,omitempty"`
+	Trouble    string            `json:"trouble,omitempty"` // what keeps it from getting on now
+	Height     int64             `json:"height"`
+	Queued     uint64            `json:"queued"`
+	Out        uint64            `json:"out"`
+	Ready      uint64            `json:"ready"`
+	Done       uint64            `json:"done"`
+	Failed     uint64            `json:"failed"`
+	Counts     map[string]uint64 `json:"counts"` // the kind's own figures
+	Units      uint64            `json:"units"`
+	Receipts   uint64            `json:"receipts"`
+	Spent      string            `json:"spent"` // anote
+	Rate       float64           `json:"tasks_per_second"`
+	ETASeconds float64           `json:"eta_seconds"` // negative: unknown
+	// What the ledger says: amounts are in anote.
+	Buyer         string     `json:"buyer,omitempty"`
+	Escrow        string     `json:"escrow"`
+	Price         string     `json:"price"` // per unit
+	SettledUnits  uint64     `json:"settled_units"`
+	SettledEpochs uint64     `json:"settled_epochs"`
+	Paid          JobPaid    `json:"paid"`
+	Claimed       bool       `json:"claimed"` // the gateway sent the workers' claims
+	Taken         time.Time  `json:"taken"`   // when the gateway took the job up
+	Ended         *time.Time `json:"ended,omitempty"`
+
+	WorkerCount int         `json:"worker_count"`
+	Workers     []JobWorker `json:"workers"` // those with most units
+	EpochCount  uint64      `json:"epoch_count"`
+	Epochs      []JobEpoch  `json:"epochs"` // the newest
+}
+
+// JobPaid is where a job's escrow went so far, in anote.
+type JobPaid struct {
+	Workers   string `json:"workers"`
+	Gateway   string `json:"gateway"`
+	Auditors  string `json:"auditors"`
+	Royalties string `json:"royalties"`
+	Burned    string `json:"burned"`
+	Refunded  string `json:"refunded"`
+}
+
+// JobList is some of a gateway's jobs, the newest first.
+type JobList struct {
+	Jobs []Job `json:"jobs"`
+	More bool  `json:"more"`
 }
 
 // JobWorker is a worker's part in a job.
@@ -111,6 +141,25 @@ type Pay struct {
 	Units    uint64         `json:"units"`
 	Index    uint64         `json:"index"`
 	Siblings []PayNode      `json:"siblings"`
+	// The tree's root, as the ledger has it.
+	PayRoot artifact.Digest `json:"pay_root"`
+	Leaves  uint64          `json:"workers"`
+	Total   uint64          `json:"total_units"`
+}
+
+// Proof is the proof as package work verifies it.
+func (p Pay) Proof() work.Proof {
+	out := work.Proof{Index: p.Index}
+	for _, s := range p.Siblings {
+		out.Siblings = append(out.Siblings, work.Node{Hash: work.Hash(s.Hash), Sum: s.Sum})
+	}
+	return out
+}
+
+// Check verifies the proof against root, which the caller has from the ledger.
+func (p Pay) Check(root work.Root) error {
+	_, err := p.Proof().Verify(root, work.PayLeaf(p.Worker, p.Units))
+	return err
 }
 
 // PayNode is a sibling of a proof.

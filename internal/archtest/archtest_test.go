@@ -71,7 +71,10 @@ func TestRulesFindWhatTheyForbid(t *testing.T) {
 		{"the scheduler may not import the ledger", Imports, map[string]string{"scheduler/a.go": importing("scheduler", "example.org/m/ledger/chain")}, "scheduler may import only"},
 		{"nor may its tests", Imports, map[string]string{"scheduler/a_test.go": importing("scheduler", "example.org/m/ledger/chain")}, "link the ledger"},
 		{"its tests may import kinds", Imports, map[string]string{"scheduler/a_test.go": importing("scheduler", "example.org/m/kinds/crawl")}, ""},
-		{"a product may not import test networks", Imports, map[string]string{"gateway/a.go": importing("gateway", "example.org/m/internal/testnet")}, "gateway may import only"},
+		{"a product may not import test networks", Imports, map[string]string{"gateway/a.go": importing("gateway", "example.org/m/internal/testnet")}, "which is for tests"},
+		{"nor what other packages' tests use", Imports, map[string]string{"gateway/a.go": importing("gateway", "example.org/m/work/worktest")}, "which is for tests"},
+		{"support for tests may import what tests may", Imports, map[string]string{"artifact/artifacttest/a.go": importing("artifacttest", "example.org/m/work")}, ""},
+		{"but not link the ledger", Imports, map[string]string{"artifact/artifacttest/a.go": importing("artifacttest", "example.org/m/ledger")}, "link the ledger"},
 		{"cmd ties everything", Imports, map[string]string{"cmd/cantus/a.go": importing("main", "example.org/m/ledger")}, ""},
 
 		{"the worker links the ledger through others", WorkerStaysSmall, map[string]string{

@@ -28,7 +28,8 @@ var Layers = map[string][]string{
 // takes half a minute to link, so the others' must stay without.
 var linksLedger = []string{"ledger", "cmd", "internal", "test", "bench", "examples"}
 
-// Imports checks Layers, and that a kind imports no other kind.
+// Imports checks Layers, that a kind imports no other kind, and that what is made for
+// tests stays out of the product.
 func Imports(m *Module) []Violation {
 	var bad []Violation
 	m.files(func(f *File) bool { return !f.Generated }, func(p *Package, f *File) {
@@ -37,10 +38,14 @@ func Imports(m *Module) []Violation {
 			if !ok {
 				continue
 			}
-			if f.Test {
+			if f.Test || testSupport(p.Dir) {
 				if within(dir, "ledger") && !slices.ContainsFunc(linksLedger, func(room string) bool { return within(p.Dir, room) }) {
 					bad = append(bad, Violation{f.Name, fmt.Sprintf("imports %s: only tests of %s may link the ledger", dir, strings.Join(linksLedger, ", "))})
 				}
+				continue
+			}
+			if testSupport(dir) {
+				bad = append(bad, Violation{f.Name, fmt.Sprintf("imports %s, which is for tests", dir)})
 				continue
 			}
 			if why := forbidden(p.Dir, dir); why != "" {
@@ -49,6 +54,12 @@ func Imports(m *Module) []Violation {
 		}
 	})
 	return bad
+}
+
+// testSupport reports whether a directory holds what only tests use, as worktest does: it
+// may import what tests may.
+func testSupport(dir string) bool {
+	return strings.HasSuffix(dir, "test") && dir != "test" || within(dir, "internal/testnet")
 }
 
 func forbidden(from, to string) string {
@@ -75,8 +86,8 @@ func forbidden(from, to string) string {
 			return ""
 		}
 	}
-	// Small shared things live under internal; whole networks for tests do not belong in a product.
-	if within(to, "internal") && !within(to, "internal/testnet") && !within(to, "internal/archtest") {
+	// Small shared things live under internal.
+	if within(to, "internal") {
 		return ""
 	}
 	return fmt.Sprintf("%s may import only itself, internal and [%s]", room, strings.Join(Layers[room], " "))

@@ -89,7 +89,7 @@ func (c *client) connect(ctx context.Context, dial work.DialFunc, u weburl.URL) 
 	defer cancel()
 	raw, err := dial(dctx, "tcp", net.JoinHostPort(host, u.Port()))
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", u.Authority(), err)
+		return nil, fmt.Errorf("connect to %s: %w: %w", u.Authority(), errDial, err)
 	}
 	cn := &conn{Conn: raw, origin: u.Origin()}
 	if ap, err := netip.ParseAddrPort(raw.RemoteAddr().String()); err == nil {

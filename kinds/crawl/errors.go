@@ -39,6 +39,7 @@ var (
 	errHeadTooLarge = errors.New("the response's head is too long")
 	errProtocol     = errors.New("not a valid HTTP response")
 	errTLS          = errors.New("no secure connection")
+	errDial         = errors.New("no connection")
 	errMachine      = errors.New("this machine is out of resources")
 )
 
@@ -76,6 +77,8 @@ func classify(err error) string {
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNABORTED),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return ErrReset
+	case errors.Is(err, errDial):
+		return ErrUnreachable
 	}
 	return ErrProtocol
 }

@@ -26,14 +26,10 @@ func (k *Kind) Execute(ctx context.Context, env work.Env, t work.Task) (work.Res
 	}
 	var result work.Result
 	if blob != nil {
-		d, err := env.Blobs.Put(ctx, blob)
-		if err != nil {
+		if rec.WARC, err = env.Blobs.Put(ctx, blob); err != nil {
 			return work.Result{}, fmt.Errorf("store the exchange with %s: %w", f.URL, err)
 		}
-		if d != rec.WARC {
-			return work.Result{}, fmt.Errorf("store the exchange with %s: the store says digest %s, want %s", f.URL, d, rec.WARC)
-		}
-		result.Blobs = []artifact.Digest{d}
+		result.Blobs = []artifact.Digest{rec.WARC}
 	}
 	if result.Body, err = work.Encode(rec); err != nil {
 		return work.Result{}, fmt.Errorf("encode the record of %s: %w", f.URL, err)
@@ -55,7 +51,7 @@ func (k *Kind) task(t work.Task) (Spec, Fetch, error) {
 }
 
 // fetch does the exchange and returns its record, its text and the WARC records, which
-// are nil where there was no response.
+// are nil where there was no response. Their digest is left to the caller, who stores them.
 func (k *Kind) fetch(ctx context.Context, env work.Env, spec Spec, f Fetch) (Record, string, []byte, error) {
 	u, err := weburl.Parse(f.URL)
 	if err != nil {
@@ -109,7 +105,7 @@ func (k *Kind) fetch(ctx context.Context, env work.Env, spec Spec, f Fetch) (Rec
 	if err != nil {
 		return none(fmt.Errorf("%w: %w", errProtocol, err))
 	}
-	rec.WARC, rec.Members = artifact.Sum(blob), members
+	rec.Members = members
 	return rec, text, blob, nil
 }
 

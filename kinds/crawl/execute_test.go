@@ -205,6 +205,7 @@ func TestTroubles(t *testing.T) {
 	for _, c := range []struct{ name, url, class string }{
 		{"nobody listens", "http://" + closed.Addr().String() + "/", crawl.ErrRefused},
 		{"no such name", "http://no-such-name.invalid/", crawl.ErrDNS},
+		{"no way there", "http://nowhere.example/", crawl.ErrUnreachable},
 		{"forbidden", "http://forbidden.example/", crawl.ErrForbidden},
 		{"silent", stall(""), crawl.ErrTimeout},
 		{"head stalls", stall("HTTP/1.1 200 OK\r\nX"), crawl.ErrTimeout},
@@ -230,12 +231,16 @@ func TestTroubles(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := crawl.New()
-			k.Hurry(200 * time.Millisecond)
+			if c.class == crawl.ErrTimeout {
+				k.Hurry(200 * time.Millisecond)
+			}
 			defer k.Close()
 			e := env(t)
 			dial := e.Dial
 			e.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 				switch address {
+				case "nowhere.example:80":
+					return nil, errors.New("the cable is cut")
 				case "forbidden.example:80":
 					return nil, fmt.Errorf("connect to %s: %w", address, work.ErrForbiddenAddress)
 				case "no-such-name.invalid:80":

@@ -73,7 +73,6 @@ func (k *Kind) Plan(ctx context.Context, job work.JobID, spec []byte, state work
 	p.f, err = frontier.Open(state, frontier.Config{
 		Now:      env.Now,
 		Interval: time.Duration(float64(time.Second) * 1000 / float64(s.Rate)),
-		Agent:    Agent,
 		Private:  private,
 		Dropped:  p.dropped,
 	})

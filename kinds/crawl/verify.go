@@ -97,6 +97,9 @@ func (k *Kind) look(ctx context.Context, env work.Env, spec Spec, f Fetch) (sigh
 	if err != nil {
 		return sight{}, artifact.Digest{}, err
 	}
+	if blob != nil {
+		rec.WARC = artifact.Sum(blob)
+	}
 	body, err := work.Encode(rec)
 	if err != nil {
 		return sight{}, artifact.Digest{}, fmt.Errorf("encode the evidence on %s: %w", f.URL, err)

@@ -113,11 +113,16 @@ func ParseAmount(s string) (math.Int, error) {
 	if unit == DisplayDenom {
 		whole += frac + strings.Repeat("0", Decimals-len(frac))
 	}
-	v, ok := math.NewIntFromString(whole)
-	if !ok {
+	// The SDK would take a leading zero for the sign of an octal number.
+	if whole = strings.TrimLeft(whole, "0"); whole == "" {
+		whole = "0"
+	}
+	// Not math.NewIntFromString: it takes a leading zero, as 0.001note has, for octal.
+	v, ok := new(big.Int).SetString(whole, 10)
+	if !ok || v.BitLen() > math.MaxBitLen {
 		return bad("not a number")
 	}
-	return v, nil
+	return math.NewIntFromBigInt(v), nil
 }
 
 // FormatAmount writes an amount of the base denomination in notes, without

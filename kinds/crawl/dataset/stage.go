@@ -235,6 +235,7 @@ func (o *outFile) close() error {
 	return nil
 }
 
+// abort closes the file if close did not.
 func (o *outFile) abort() { o.f.Close() }
 
 // file is the closed file as a manifest lists it.

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"slices"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/kinds/crawl"
 	"github.com/cantus-network/cantus/kinds/crawl/warc"
 	"github.com/cantus-network/cantus/work"
@@ -31,7 +34,9 @@ type pagesCheck struct {
 	maker    rowMaker
 	lines    *sorter
 	pages    *rowReader
-	lost     bool // the place in the WARC files is lost: say so once
+	table    *pagesWriter // the table as it must be
+	sum      hash.Hash    // of its bytes
+	lost     bool         // the place in the WARC files is lost: say so once
 }
 
 func (v *verifier) pages() error {
@@ -56,6 +61,8 @@ func (v *verifier) pages() error {
 	} else {
 		defer p.pages.close()
 	}
+	p.sum = sha256.New()
+	p.table = newPagesWriter(p.sum)
 
 	o := v.m.Origin
 	err = inOrder(v.ctx,
@@ -83,7 +90,7 @@ func (v *verifier) pages() error {
 		return err
 	}
 	p.finish()
-	return nil
+	return p.matchTable()
 }
 
 // found is an entry with what the dataset has of it.
@@ -206,6 +213,9 @@ func (p *pagesCheck) take(f found) error {
 	want, ok := p.maker.row(d, f.at)
 	if ok && p.pages != nil && f.missing == nil {
 		p.rows.must(p.pages.match(want))
+		if err := p.table.append(want); err != nil {
+			return err
+		}
 	}
 	if n := p.exchanges.Checked; n%256 == 0 {
 		p.progress(Progress{Stage: "pages", Done: n, Total: p.chain.receipts})
@@ -240,6 +250,31 @@ func (f found) derived0() derived {
 		d.why = errors.New("nothing is wrong")
 	}
 	return d
+}
+
+// matchTable checks that the table has no byte, of its statistics for example, that its
+// rows don't give.
+func (p *pagesCheck) matchTable() error {
+	c := p.r.check("pages byte for byte")
+	switch {
+	case p.pages == nil || !p.rows.OK() || p.lost:
+		c.Skipped = "the rows are not those of the exchanges"
+		return nil
+	case p.pages.createdBy != createdBy:
+		c.Skipped = "written by another version (" + printable(p.pages.createdBy) + "): its statistics may be wrong"
+		return nil
+	}
+	if err := p.table.close(); err != nil {
+		return err
+	}
+	var err error
+	for _, f := range p.m.Files {
+		if f.Name == pagesFile && f.SHA256 != artifact.Digest(p.sum.Sum(nil)) {
+			err = fmt.Errorf("the rows of %s are right, and something around them is not", pagesFile)
+		}
+	}
+	c.must(err)
+	return nil
 }
 
 // finish checks what only shows at the end.
@@ -328,6 +363,8 @@ type rowReader struct {
 	have []Row
 	n    uint64
 	dead error
+
+	createdBy string
 }
 
 func openRows(dir string) (r *rowReader, err error) {
@@ -354,7 +391,8 @@ func openRows(dir string) (r *rowReader, err error) {
 	if want := parquet.SchemaOf(Row{}).String(); file.Schema().String() != want {
 		return nil, fmt.Errorf("%w: %s has other columns", ErrFormat, pagesFile)
 	}
-	return &rowReader{f: f, r: parquet.NewGenericReader[Row](file), buf: make([]Row, 32)}, nil
+	return &rowReader{f: f, r: parquet.NewGenericReader[Row](file), buf: make([]Row, 32),
+		createdBy: file.Metadata().CreatedBy}, nil
 }
 
 func (r *rowReader) close() { r.f.Close() }

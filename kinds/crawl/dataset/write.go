@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/parquet-go/parquet-go"
-
 	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/kinds/crawl"
 	"github.com/cantus-network/cantus/kinds/crawl/warc"
@@ -259,18 +257,19 @@ func (w *writer) load(c *chain, r Receipt) (entry, error) {
 
 // writePages makes what follows from the exchanges: the WARC files, their index and the
 // pages.
-func (w *writer) writePages() (err error) {
+func (w *writer) writePages() error {
 	archive, err := warc.NewWriter(filepath.Join(w.dir, warcDir), warcPrefix(w.meta.Job.ID), 0,
 		time.UnixMilli(w.survey.from), warcInfo(w.meta.Chain, w.meta.Job.ID, w.meta.Tool))
 	if err != nil {
 		return err
 	}
 	defer archive.Abort()
-	pages, err := newPagesWriter(w.dir)
+	table, err := create(filepath.Join(w.dir, pagesFile))
 	if err != nil {
 		return err
 	}
-	defer pages.abort()
+	defer table.abort()
+	pages := newPagesWriter(table)
 	index := newSorter(w.dir, sortMemory)
 	defer index.close()
 
@@ -314,7 +313,10 @@ func (w *writer) writePages() (err error) {
 	if err := pages.close(); err != nil {
 		return err
 	}
-	w.files = append(w.files, pages.out.file(pagesFile, "application/vnd.apache.parquet"))
+	if err := table.close(); err != nil {
+		return err
+	}
+	w.files = append(w.files, table.file(pagesFile, "application/vnd.apache.parquet"))
 	return w.writeIndex(index)
 }
 
@@ -395,60 +397,4 @@ func warcInfo(chain string, job work.JobID, tool string) []warc.Field {
 		info = append([]warc.Field{{Name: "software", Value: tool}}, info...)
 	}
 	return info
-}
-
-// pagesWriter writes pages.parquet in row groups of bounded size.
-type pagesWriter struct {
-	out  *outFile
-	w    *parquet.GenericWriter[Row]
-	rows int
-	size int
-	done bool
-}
-
-const (
-	groupRows = 20_000
-	groupSize = 48 << 20 // bytes of text, titles and links
-)
-
-func newPagesWriter(dir string) (*pagesWriter, error) {
-	out, err := create(filepath.Join(dir, pagesFile))
-	if err != nil {
-		return nil, err
-	}
-	return &pagesWriter{out: out, w: parquet.NewGenericWriter[Row](out,
-		parquet.CreatedBy("cantus", "1", "dataset"), parquet.PageBufferSize(1<<20), parquet.DataPageStatistics(true))}, nil
-}
-
-func (p *pagesWriter) append(r Row) error {
-	if _, err := p.w.Write([]Row{r}); err != nil {
-		return fmt.Errorf("write %s: %w", pagesFile, err)
-	}
-	p.rows++
-	p.size += len(r.Text) + len(r.Title) + 512
-	for _, l := range r.Links {
-		p.size += len(l)
-	}
-	if p.rows < groupRows && p.size < groupSize {
-		return nil
-	}
-	p.rows, p.size = 0, 0
-	if err := p.w.Flush(); err != nil {
-		return fmt.Errorf("write %s: %w", pagesFile, err)
-	}
-	return nil
-}
-
-func (p *pagesWriter) close() error {
-	if err := p.w.Close(); err != nil {
-		return fmt.Errorf("write %s: %w", pagesFile, err)
-	}
-	p.done = true
-	return p.out.close()
-}
-
-func (p *pagesWriter) abort() {
-	if !p.done {
-		p.out.abort()
-	}
 }

@@ -61,7 +61,6 @@ const (
 type Config struct {
 	Now      func() time.Time
 	Interval time.Duration          // between two requests to one host
-	Agent    string                 // for robots.txt
 	Private  func(host string) bool // the host is the network's own: no pauses
 	// Dropped is told of items that leave without having been asked for.
 	Dropped func(it Item, why string)
@@ -80,6 +79,10 @@ type Frontier struct {
 	retry retries
 	out   map[uint64]given
 	dirty []*host
+	large struct { // the long robots.txt that was used last
+		host  *host
+		rules *robots.File
+	}
 
 	queued uint64 // in all queues
 }
@@ -246,8 +249,12 @@ func (f *Frontier) Add(b work.Batch, it Item) (bool, error) {
 	return true, nil
 }
 
+func (f *Frontier) window() int {
+	return max(minWindow, min(maxWindow, allWindows/max(1, len(f.hosts))))
+}
+
 func (f *Frontier) enqueue(b work.Batch, h *host, it Item) {
-	h.queue.push(b, it)
+	h.queue.push(b, it, f.window())
 	f.queued++
 	f.touch(h)
 	f.schedule(h)
@@ -315,10 +322,17 @@ func (f *Frontier) take(b work.Batch, h *host, now time.Time, max, quota int) (G
 		h.robotsOut = true
 		return Group{Items: []Given{f.give(b, h, Item{URL: u, Mode: ModeRobots, Depth: h.robotsHops})}}, nil
 	}
+	var rules *robots.File
+	if h.dead == "" {
+		var err error
+		if rules, err = f.rulesOf(h); err != nil || rules == nil {
+			return Group{}, err
+		}
+	}
 	n := f.groupSize(h, min(max, quota))
 	var g Group
 	for skips := 0; len(g.Items) < n || (h.dead != "" && skips < maxSkips); {
-		it, ok, err := h.queue.pop(f.state, b)
+		it, ok, err := h.queue.pop(f.state, b, f.window())
 		if err != nil {
 			return Group{}, err
 		}
@@ -329,9 +343,7 @@ func (f *Frontier) take(b work.Batch, h *host, now time.Time, max, quota int) (G
 		why := ""
 		if h.dead != "" {
 			why = h.dead
-		} else if ok, err := f.allowed(h, it.URL.Target()); err != nil {
-			return Group{}, err
-		} else if !ok {
+		} else if !rules.Allowed(it.URL.Target()) {
 			why = Denied
 		}
 		if why != "" {
@@ -486,6 +498,9 @@ func (f *Frontier) endGroup(h *host, now time.Time) {
 		}
 	}
 	h.group.good, h.group.bad = false, ""
+	if h.queue.len() == 0 {
+		h.rules = nil
+	}
 	h.next = later(h.next, next)
 	if h.lane != "" {
 		f.leave(h, now.Add(f.interval(h)))

@@ -38,7 +38,7 @@ type host struct {
 	robotsURL   string
 	robotsHops  uint32
 	delay       time.Duration
-	rules       *robots.File // nil: not in memory
+	rules       *robots.File // nil: not in memory, or long
 
 	group struct { // how the items that were out together ended
 		good bool
@@ -86,17 +86,35 @@ func (h *host) knowsRobots(now time.Time) bool {
 	return !h.robotsAt.IsZero() && now.Sub(h.robotsAt) < robots.MaxAge
 }
 
-// allowed reads the host's rules into memory where they are not.
-func (f *Frontier) allowed(h *host, target string) (bool, error) {
-	if h.rules == nil {
-		b, err := f.state.Get(key1(keyRules, h.queue.id))
-		if err != nil {
-			return false, fmt.Errorf("read the rules of %s: %w", h.origin, err)
-		}
-		file := robots.Parse(b, f.cfg.Agent)
+// rulesOf reads a host's rules into memory where they are not. Long ones stay there for
+// one host at a time. It returns nil where they can't be had yet.
+func (f *Frontier) rulesOf(h *host) (*robots.File, error) {
+	switch {
+	case h.rules != nil:
+		return h.rules, nil
+	case f.large.host == h:
+		return f.large.rules, nil
+	}
+	b, err := f.state.Get(key1(keyRules, h.queue.id))
+	if err != nil {
+		return nil, fmt.Errorf("read the rules of %s: %w", h.origin, err)
+	}
+	if b == nil {
+		return nil, nil // written and not committed yet
+	}
+	return f.keepRules(h, b), nil
+}
+
+const longRules = 16 << 10
+
+func (f *Frontier) keepRules(h *host, text []byte) *robots.File {
+	file := robots.Restore(text)
+	if len(text) > longRules {
+		h.rules, f.large.host, f.large.rules = nil, h, &file
+	} else {
 		h.rules = &file
 	}
-	return h.rules.Allowed(target), nil
+	return &file
 }
 
 // setRules keeps what a robots.txt says.
@@ -104,11 +122,7 @@ func (f *Frontier) setRules(b work.Batch, h *host, file robots.File, now time.Ti
 	h.robotsAt, h.robotsTries, h.robotsURL, h.robotsHops = now, 0, "", 0
 	h.delay = file.Delay
 	text := file.Text()
-	if len(text) > robots.MaxSize { // escaping can make a file longer; cut at a line's end by Parse
-		text = text[:robots.MaxSize]
-	}
-	kept := robots.Parse(text, f.cfg.Agent)
-	h.rules = &kept
+	f.keepRules(h, text)
 	b.Set(key1(keyRules, h.queue.id), text)
 }
 

@@ -2,8 +2,13 @@ package frontier
 
 import "github.com/cantus-network/cantus/work"
 
-// window is the most addresses of one queue that memory holds.
-const window = 128
+// Memory holds at most maxWindow addresses of one queue, and fewer where there are many
+// queues: about allWindows of all.
+const (
+	maxWindow  = 128
+	minWindow  = 4
+	allWindows = 200_000
+)
 
 // queue is a host's addresses in the order in which they were found. They are in the
 // state under consecutive numbers; memory holds the first few.
@@ -15,7 +20,7 @@ type queue struct {
 
 func (q *queue) len() uint64 { return q.tail - q.head }
 
-func (q *queue) push(b work.Batch, it Item) {
+func (q *queue) push(b work.Batch, it Item, window int) {
 	b.Set(key2(keyQueue, q.id, q.tail), encodeItem(it))
 	// What follows directly on what memory holds needs no reading later.
 	if uint64(len(q.front)) == q.len() && len(q.front) < window {
@@ -25,12 +30,12 @@ func (q *queue) push(b work.Batch, it Item) {
 }
 
 // pop takes the first. It says false where there is none, or none that is committed yet.
-func (q *queue) pop(state work.State, b work.Batch) (Item, bool, error) {
+func (q *queue) pop(state work.State, b work.Batch, window int) (Item, bool, error) {
 	if len(q.front) == 0 {
 		if q.len() == 0 {
 			return Item{}, false, nil
 		}
-		if err := q.fill(state); err != nil || len(q.front) == 0 {
+		if err := q.fill(state, window); err != nil || len(q.front) == 0 {
 			return Item{}, false, err
 		}
 	}
@@ -41,8 +46,8 @@ func (q *queue) pop(state work.State, b work.Batch) (Item, bool, error) {
 	return it, true, nil
 }
 
-func (q *queue) fill(state work.State) error {
-	want := min(q.len(), window)
+func (q *queue) fill(state work.State, window int) error {
+	want := min(q.len(), uint64(window))
 	q.front = make([]Item, 0, want)
 	return scan(state, key2(keyQueue, q.id, q.head), key2(keyQueue, q.id, q.tail), func(key, value []byte) (bool, error) {
 		n, err := number(key)

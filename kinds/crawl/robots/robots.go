@@ -5,6 +5,7 @@
 //	Parse       a robots.txt as one robot reads it
 //	OfStatus    what an answer without a usable body means
 //	File        the rules: Allowed, Delay, Sitemaps, and Text to keep them
+//	Restore     the rules that Text kept
 //
 // The lines are read by Google's own parser in its Go port, which forgives what site
 // owners get wrong. The matching is ours: it takes time linear in the rule where the
@@ -58,8 +59,15 @@ func OfStatus(status int) (f File, final bool) {
 // Parse reads a robots.txt for the robot whose product token is agent. Any bytes are a
 // valid file: what makes no sense is skipped.
 func Parse(body []byte, agent string) File {
+	return parse(body[:min(len(body), MaxSize)], agent)
+}
+
+// Restore reads what Text wrote, which can be longer than the file that it came from.
+func Restore(text []byte) File { return parse(text, "") }
+
+func parse(body []byte, agent string) File {
 	r := reader{agent: agent}
-	grobotstxt.Parse(escape(body[:min(len(body), MaxSize)]), &r)
+	grobotstxt.Parse(escape(body), &r)
 	g := r.global
 	if r.everSpecific {
 		g = r.specific
@@ -263,7 +271,7 @@ func (r *reader) HandleUserAgent(_ int, value string) {
 	for end < len(value) && (value[end] >= 'a' && value[end] <= 'z' || value[end] >= 'A' && value[end] <= 'Z' || value[end] == '-' || value[end] == '_') {
 		end++
 	}
-	if strings.EqualFold(value[:end], r.agent) {
+	if end > 0 && strings.EqualFold(value[:end], r.agent) {
 		r.inSpecific, r.everSpecific = true, true
 	}
 }

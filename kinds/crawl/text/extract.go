@@ -314,6 +314,7 @@ type writer struct {
 	lines int    // line breaks to write before the next character
 	space []byte // and then this
 	pre   int    // open preformatted elements
+	first bool   // in one that has nothing in it yet: a line break right there does not count
 	full  bool
 }
 
@@ -339,6 +340,7 @@ func (w *writer) startPre() {
 	if w.pre < maxPre {
 		w.pre++
 	}
+	w.first = true
 }
 
 func (w *writer) endPre() {
@@ -392,8 +394,13 @@ func (w *writer) white(c byte) {
 		}
 		return
 	}
+	first := w.first
+	w.first = false
 	switch c {
 	case '\n':
+		if first {
+			return
+		}
 		// Two breaks are one empty line, the most that is kept.
 		w.lines, w.space = min(w.lines+1, 2), w.space[:0]
 	case ' ', '\t':
@@ -402,6 +409,7 @@ func (w *writer) white(c byte) {
 }
 
 func (w *writer) visible(b []byte) {
+	w.first = false
 	if w.lines > 0 || len(w.space) > 0 {
 		if len(w.out) > 0 {
 			w.out = append(w.out, "\n\n"[:w.lines]...)

@@ -49,9 +49,14 @@ func Agree(claim, first, second string) bool {
 	missing := len(steady) - len(common(steady, x))
 	own := len(x) - max(len(common(x, y)), len(common(x, z)))
 	// The hour and the day, which both looks share, may differ from the claim's: that
-	// is a few shingles, however long the page is.
-	const few = 12
-	return missing <= few+varies/2+len(steady)/100 && own <= few+2*varies+len(steady)/100
+	// is a few shingles, however long the page is. An advertisement that both looks
+	// happened to get makes some more, but never a large part of what is steady.
+	few := 6
+	if varies > 0 {
+		few = 12
+	}
+	few += len(steady) / 100
+	return missing <= min(few+varies/4, 3+len(steady)/4) && own <= few+2*varies
 }
 
 // common is the part that two sorted lists share, each value as often as both have it.

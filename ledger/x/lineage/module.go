@@ -36,13 +36,12 @@ var (
 
 // AppModule is the module as the application's manager holds it.
 type AppModule struct {
-	cdc    codec.Codec
 	keeper *keeper.Keeper
 }
 
 // NewAppModule wires the module. Without a keeper it still serves as a module's basics:
 // codecs, default genesis and routes.
-func NewAppModule(cdc codec.Codec, k *keeper.Keeper) AppModule { return AppModule{cdc: cdc, keeper: k} }
+func NewAppModule(k *keeper.Keeper) AppModule { return AppModule{keeper: k} }
 
 // IsAppModule and IsOnePerModuleType mark the type for the application's wiring.
 func (AppModule) IsAppModule()        {}

@@ -26,6 +26,7 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 				{RpcMethod: "Epoch", Use: "epoch [job] [number]", Short: "Show an epoch: its roots, its samples, what the auditors said", PositionalArgs: args("job", "number")},
 				{RpcMethod: "Epochs", Use: "epochs [job]", Short: "List a job's epochs", PositionalArgs: args("job")},
 				{RpcMethod: "Claimed", Use: "claimed [job] [worker]", Short: "Show what a worker was paid for in a job", PositionalArgs: args("job", "worker")},
+				{RpcMethod: "Claims", Use: "claims [job]", Short: "List what each worker of a job was paid for", PositionalArgs: args("job")},
 				{RpcMethod: "Challenges", Use: "challenges", Short: "List the voucher challenges that are open, all or a job's"},
 				{RpcMethod: "Invariants", Use: "invariants", Short: "Check the books: what the module holds against what it owes",
 					Long: "Check the books: escrow, bonds, deposits and what is payable against what the module's accounts hold, and every job's sums to the last anote. It reads all of the market's state."},

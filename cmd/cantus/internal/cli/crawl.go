@@ -276,7 +276,7 @@ func (j *crawlJob) order(ctx context.Context, gw *api.Client, spec []byte, budge
 	if err != nil {
 		return 0, err
 	}
-	if g, err := market.Gateway(rec); err != nil || !g.Active {
+	if g, err := market.PlainGateway(rec); err != nil || !g.Active {
 		return 0, fmt.Errorf("the gateway %s is not bonded and active: choose another with --gateway (`cantus gateway list`)", info.Gateway)
 	}
 	params, err := j.session.Params(ctx)

@@ -153,7 +153,7 @@ told otherwise; on any other address it wants a certificate.`,
 			gw, err := gateway.New(gateway.Config{
 				Chain: s.net.ChainID, Address: a.Address.String(), Key: nodeKey, FeeBps: rec.FeeBps,
 				Dir: g.home().Gateway(), Kinds: all.Kinds(),
-				Ledger: market.NewGateway(s.View, market.NewChain(s.ledger, a.Name), a.Address.String()),
+				Ledger: market.NewLedger(s.View, market.NewChain(s.ledger, a.Name), a.Address.String()),
 				Listen: listen, PlaneListen: plane, PlaneWebSocket: websocket, Advertise: advertise,
 				CertFile: cert, KeyFile: key,
 				AllowLoopback: params.AllowLoopback, ClaimForWorkers: claim,

@@ -62,7 +62,7 @@ func jobCommand(g *globals) *cobra.Command {
 			rows := make([]jobRow, 0, len(jobs))
 			out := [][]string{{"JOB", "KIND", "STATUS", "ESCROW", "UNITS", "EPOCHS", "SETTLED", "REFUNDED"}}
 			for _, j := range jobs {
-				plain, err := market.Job(j)
+				plain, err := market.PlainJob(j)
 				if err != nil {
 					return err
 				}

@@ -162,7 +162,7 @@ func (n *Network) startGateway(ctx context.Context, ring keys.Ring, reg *prometh
 	n.gateway, err = gateway.New(gateway.Config{
 		Chain: n.client.ChainID(), Address: owner.Address.String(), Key: key, FeeBps: gatewayFeeBps,
 		Dir: n.opts.Home.Gateway(), Kinds: all.Kinds(),
-		Ledger:          market.NewGateway(view, market.NewChain(n.client, owner.Name), owner.Address.String()),
+		Ledger:          market.NewLedger(view, market.NewChain(n.client, owner.Name), owner.Address.String()),
 		Listen:          n.opts.Listen,
 		AllowLoopback:   params.AllowLoopback,
 		ClaimForWorkers: true,

@@ -62,7 +62,7 @@ func (v View) AccountOf(ctx context.Context, id work.JobID) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
-	plain, err := Job(j)
+	plain, err := PlainJob(j)
 	if err != nil {
 		return Account{}, err
 	}

@@ -35,8 +35,8 @@ var sampleStatus = map[types.SampleStatus]work.SampleStatus{
 	types.SampleStatus_SAMPLE_STATUS_MERGED:    work.SampleMerged,
 }
 
-// Job is the ledger's record of a job in the network's own vocabulary.
-func Job(j types.Job) (work.Job, error) {
+// PlainJob is the ledger's record of a job in the network's own vocabulary.
+func PlainJob(j types.Job) (work.Job, error) {
 	spec, err := artifact.DigestFromBytes(j.SpecDigest)
 	if err != nil {
 		return work.Job{}, fmt.Errorf("job %d: its spec: %w", j.Id, err)
@@ -58,8 +58,8 @@ func Job(j types.Job) (work.Job, error) {
 	}, nil
 }
 
-// Epoch is the ledger's record of an epoch in the network's own vocabulary.
-func Epoch(e types.Epoch) (work.Epoch, error) {
+// PlainEpoch is the ledger's record of an epoch in the network's own vocabulary.
+func PlainEpoch(e types.Epoch) (work.Epoch, error) {
 	fail := func(what string, err error) (work.Epoch, error) {
 		return work.Epoch{}, fmt.Errorf("job %d, epoch %d: %s: %w", e.Job, e.Number, what, err)
 	}
@@ -95,8 +95,8 @@ func Epoch(e types.Epoch) (work.Epoch, error) {
 	return out, nil
 }
 
-// Worker is the ledger's record of a worker in the network's own vocabulary.
-func Worker(w types.Worker) (work.Worker, error) {
+// PlainWorker is the ledger's record of a worker in the network's own vocabulary.
+func PlainWorker(w types.Worker) (work.Worker, error) {
 	k, err := work.KeyFromBytes(w.Key)
 	if err != nil {
 		return work.Worker{}, err
@@ -108,8 +108,8 @@ func Worker(w types.Worker) (work.Worker, error) {
 	return out, nil
 }
 
-// Gateway is the ledger's record of a gateway in the network's own vocabulary.
-func Gateway(g types.Gateway) (work.Gateway, error) {
+// PlainGateway is the ledger's record of a gateway in the network's own vocabulary.
+func PlainGateway(g types.Gateway) (work.Gateway, error) {
 	k, err := work.KeyFromBytes(g.Key)
 	if err != nil {
 		return work.Gateway{}, err

@@ -36,7 +36,7 @@ func (v DatasetView) Signers(ctx context.Context, job work.Job) ([]artifact.Veri
 	if err != nil {
 		return nil, err
 	}
-	g, err := Gateway(r)
+	g, err := PlainGateway(r)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,7 @@
 // each other.
 //
 //	view.go     View: what anybody may read
-//	gateway.go  Gateway: View, and the transactions of one gateway
+//	ledger.go   Ledger: View, and the transactions of one gateway
 //	convert.go  the ledger's records as work types
 package market
 
@@ -83,7 +83,7 @@ func (v View) Job(ctx context.Context, id work.JobID) (work.Job, error) {
 	if err != nil {
 		return work.Job{}, err
 	}
-	return Job(r)
+	return PlainJob(r)
 }
 
 // JobRecords lists jobs; buyer, gateway and live narrow the list when they are set.
@@ -107,7 +107,7 @@ func (v View) Epoch(ctx context.Context, job work.JobID, number uint64) (work.Ep
 	if err != nil {
 		return work.Epoch{}, fmt.Errorf("read epoch %d of job %d: %w", number, job, err)
 	}
-	return Epoch(r.Epoch)
+	return PlainEpoch(r.Epoch)
 }
 
 // Epochs are all epochs of a job, in order.
@@ -124,7 +124,7 @@ func (v View) Epochs(ctx context.Context, job work.JobID) ([]work.Epoch, error) 
 	}
 	out := make([]work.Epoch, 0, len(records))
 	for _, r := range records {
-		e, err := Epoch(r)
+		e, err := PlainEpoch(r)
 		if err != nil {
 			return nil, err
 		}

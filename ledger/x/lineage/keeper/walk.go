@@ -91,20 +91,23 @@ func (w walk) from(ctx context.Context, start types.Artifact) (found, error) {
 			if seen[s.number] {
 				continue
 			}
-			if at.depth == w.maxDepth || len(seen) > maxWalk {
+			if at.depth == w.maxDepth {
 				f.truncated = true
 				break
 			}
-			seen[s.number] = true
-			if f.more && !w.count {
+			if len(seen) > maxWalk {
+				f.truncated = true
 				return f, nil
 			}
+			seen[s.number] = true
 			a, err := w.k.artifact(ctx, s.number)
 			if err != nil {
 				return f, err
 			}
 			queue = append(queue, visit{a, at.depth + 1})
-			f.add(w, a, at, s)
+			if f.add(w, a, at, s); f.more && !w.count {
+				return f, nil
+			}
 		}
 	}
 	return f, nil

@@ -1272,7 +1272,8 @@ func (m *QueryAncestryRequest) GetPagination() *query.PageRequest {
 type QueryAncestryResponse struct {
 	Artifacts  []Traced            `protobuf:"bytes,1,rep,name=artifacts,proto3" json:"artifacts"`
 	Pagination *query.PageResponse `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	// There is more beyond the greatest depth or number that a query walks to.
+	// There is more beyond the greatest depth or number that a query walks to. The last
+	// page says so.
 	Truncated bool `protobuf:"varint,3,opt,name=truncated,proto3" json:"truncated,omitempty"`
 }
 
@@ -1385,7 +1386,8 @@ func (m *QueryDescendantsRequest) GetPagination() *query.PageRequest {
 type QueryDescendantsResponse struct {
 	Artifacts  []Traced            `protobuf:"bytes,1,rep,name=artifacts,proto3" json:"artifacts"`
 	Pagination *query.PageResponse `protobuf:"bytes,2,opt,name=pagination,proto3" json:"pagination,omitempty"`
-	// There is more beyond the greatest depth or number that a query walks to.
+	// There is more beyond the greatest depth or number that a query walks to. The last
+	// page says so.
 	Truncated bool `protobuf:"varint,3,opt,name=truncated,proto3" json:"truncated,omitempty"`
 }
 

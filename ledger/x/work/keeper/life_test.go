@@ -188,7 +188,11 @@ func (o owners) Royalties(_ context.Context, uses []string) ([]types.RoyaltyShar
 func TestRoyalties(t *testing.T) {
 	w := crew(t)
 	blocked := sdk.AccAddress(modAddr(types.BondsAccount)).String()
-	w.k.SetLineage(owners{{"bafy-a", bech("owner"), 1000}, {"bafy-b", blocked, 500}, {"bafy-c", bech("owner"), 0}})
+	w.k.SetLineage(owners{
+		{Artifact: "bafy-a", Owner: bech("owner"), Bps: 1000},
+		{Artifact: "bafy-b", Owner: blocked, Bps: 500},
+		{Artifact: "bafy-c", Owner: bech("owner"), Bps: 0},
+	})
 	use := func(m *types.MsgOpenJob) { m.Uses = []string{"bafy-a"} }
 	g := w.openJob("buyer", "gate", use)
 	j := g.j()
@@ -199,7 +203,7 @@ func TestRoyalties(t *testing.T) {
 	require.Equal(t, math.NewInt(1_000_000), w.balance("owner"))
 	require.Equal(t, math.NewInt(1_000_000), g.j().PaidRoyalties, "who can't be paid is passed over")
 
-	w.k.SetLineage(owners{{"bafy-a", bech("owner"), 3001}})
+	w.k.SetLineage(owners{{Artifact: "bafy-a", Owner: bech("owner"), Bps: 3001}})
 	m := jobTerms("buyer", "gate")
 	use(m)
 	refused(w, types.ErrRoyalties, "more than 3000", w.msg.OpenJob, m)

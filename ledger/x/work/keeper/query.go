@@ -191,6 +191,13 @@ func (q queryServer) Claimed(ctx context.Context, r *types.QueryClaimedRequest) 
 	return &types.QueryClaimedResponse{Claimed: c}, err
 }
 
+func (q queryServer) Claims(ctx context.Context, r *types.QueryClaimsRequest) (*types.QueryClaimsResponse, error) {
+	list, next, err := query.CollectionPaginate(ctx, q.k.claimed, page(r.Pagination),
+		func(_ workerOfJob, v types.Claimed) (types.Claimed, error) { return v, nil },
+		query.WithCollectionPaginationPairPrefix[uint64, []byte](r.Job))
+	return &types.QueryClaimsResponse{Claims: list, Pagination: next}, err
+}
+
 func (q queryServer) Challenges(ctx context.Context, r *types.QueryChallengesRequest) (*types.QueryChallengesResponse, error) {
 	if r.Job == 0 {
 		list, next, err := query.CollectionPaginate(ctx, q.k.challenges, page(r.Pagination),

@@ -23,8 +23,10 @@ type BankKeeper interface {
 	BurnCoins(ctx context.Context, module string, amount sdk.Coins) error
 }
 
-// RoyaltyShare is what one artifact's owner earns of a job that reads it.
-type RoyaltyShare struct {
+// RoyaltyShare is what one artifact's owner earns of a job that reads it. The struct has
+// no name of its own, so that the register of artifacts can declare the same without
+// either module importing the other.
+type RoyaltyShare = struct {
 	Artifact string
 	Owner    string // an account's address
 	Bps      uint32 // of the job's price

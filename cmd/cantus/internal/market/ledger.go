@@ -20,18 +20,18 @@ type Chain interface {
 	Send(ctx context.Context, msgs ...sdk.Msg) error
 }
 
-// Gateway is the scheduler's ledger: a View and the transactions of one gateway.
-type Gateway struct {
+// Ledger is the scheduler's ledger: a View and the transactions of one gateway.
+type Ledger struct {
 	View
 	chain   Chain
 	address string
 }
 
-var _ scheduler.Ledger = (*Gateway)(nil)
+var _ scheduler.Ledger = (*Ledger)(nil)
 
-// NewGateway speaks for the gateway at address, whose account chain signs with.
-func NewGateway(v View, chain Chain, address string) *Gateway {
-	return &Gateway{View: v, chain: chain, address: address}
+// NewLedger speaks for the gateway at address, whose account chain signs with.
+func NewLedger(v View, chain Chain, address string) *Ledger {
+	return &Ledger{View: v, chain: chain, address: address}
 }
 
 // named gives an absent record the name that the scheduler knows it by.
@@ -42,11 +42,11 @@ func named(err, name error) error {
 	return err
 }
 
-func (g *Gateway) WaitHeight(ctx context.Context, above int64) (int64, error) {
+func (g *Ledger) WaitHeight(ctx context.Context, above int64) (int64, error) {
 	return g.chain.WaitHeight(ctx, above)
 }
 
-func (g *Gateway) Params(ctx context.Context) (scheduler.Params, error) {
+func (g *Ledger) Params(ctx context.Context) (scheduler.Params, error) {
 	p, err := g.View.Params(ctx)
 	if err != nil {
 		return scheduler.Params{}, err
@@ -54,14 +54,14 @@ func (g *Gateway) Params(ctx context.Context) (scheduler.Params, error) {
 	return scheduler.Params{GraceBlocks: p.GraceBlocks, MaxWorkersPerTx: int(p.MaxWorkersPerTx), AllowLoopback: p.AllowLoopback}, nil
 }
 
-func (g *Gateway) Jobs(ctx context.Context) ([]work.Job, error) {
+func (g *Ledger) Jobs(ctx context.Context) ([]work.Job, error) {
 	records, err := g.JobRecords(ctx, "", g.address, true)
 	if err != nil {
 		return nil, err
 	}
 	jobs := make([]work.Job, 0, len(records))
 	for _, r := range records {
-		j, err := Job(r)
+		j, err := PlainJob(r)
 		if err != nil {
 			return nil, err
 		}
@@ -70,30 +70,30 @@ func (g *Gateway) Jobs(ctx context.Context) ([]work.Job, error) {
 	return jobs, nil
 }
 
-func (g *Gateway) Job(ctx context.Context, id work.JobID) (work.Job, error) {
+func (g *Ledger) Job(ctx context.Context, id work.JobID) (work.Job, error) {
 	j, err := g.View.Job(ctx, id)
 	return j, named(err, scheduler.ErrNoJob)
 }
 
-func (g *Gateway) Epoch(ctx context.Context, job work.JobID, number uint64) (work.Epoch, error) {
+func (g *Ledger) Epoch(ctx context.Context, job work.JobID, number uint64) (work.Epoch, error) {
 	e, err := g.View.Epoch(ctx, job, number)
 	return e, named(err, scheduler.ErrNoEpoch)
 }
 
-func (g *Gateway) Worker(ctx context.Context, key work.PublicKey) (work.Worker, error) {
+func (g *Ledger) Worker(ctx context.Context, key work.PublicKey) (work.Worker, error) {
 	r, err := g.WorkerRecord(ctx, key)
 	if err != nil {
 		return work.Worker{}, named(err, scheduler.ErrNoWorker)
 	}
-	return Worker(r)
+	return PlainWorker(r)
 }
 
-func (g *Gateway) Claimed(ctx context.Context, job work.JobID, worker work.PublicKey) (scheduler.Claimed, error) {
+func (g *Ledger) Claimed(ctx context.Context, job work.JobID, worker work.PublicKey) (scheduler.Claimed, error) {
 	c, err := g.View.Claimed(ctx, job, worker)
 	return scheduler.Claimed{Units: c.Units, Forfeited: c.Forfeited}, err
 }
 
-func (g *Gateway) Challenges(ctx context.Context) ([]scheduler.Challenge, error) {
+func (g *Ledger) Challenges(ctx context.Context) ([]scheduler.Challenge, error) {
 	jobs, err := g.JobRecords(ctx, "", g.address, true)
 	if err != nil {
 		return nil, err
@@ -124,7 +124,7 @@ func (g *Gateway) Challenges(ctx context.Context) ([]scheduler.Challenge, error)
 	return out, nil
 }
 
-func (g *Gateway) CommitEpoch(ctx context.Context, c scheduler.Commitment) error {
+func (g *Ledger) CommitEpoch(ctx context.Context, c scheduler.Commitment) error {
 	return g.chain.Send(ctx, &types.MsgCommitEpoch{
 		Gateway: g.address, Job: uint64(c.Job), Number: c.Number,
 		ReceiptsRoot: c.Receipts.Hash[:], Receipts: c.Receipts.Leaves, Units: c.Receipts.Sum,
@@ -132,7 +132,7 @@ func (g *Gateway) CommitEpoch(ctx context.Context, c scheduler.Commitment) error
 	})
 }
 
-func (g *Gateway) OpenReceipts(ctx context.Context, job work.JobID, epoch uint64, openings []scheduler.Opening) error {
+func (g *Ledger) OpenReceipts(ctx context.Context, job work.JobID, epoch uint64, openings []scheduler.Opening) error {
 	m := &types.MsgOpenReceipts{Gateway: g.address, Job: uint64(job), Epoch: epoch}
 	for _, o := range openings {
 		m.Openings = append(m.Openings, types.Opening{Sample: o.Sample, Receipt: o.Receipt, Proof: wireProof(o.Proof)})
@@ -140,7 +140,7 @@ func (g *Gateway) OpenReceipts(ctx context.Context, job work.JobID, epoch uint64
 	return g.chain.Send(ctx, m)
 }
 
-func (g *Gateway) CommitVerdicts(ctx context.Context, job work.JobID, epoch uint64, verdicts []scheduler.VerdictCommitment) error {
+func (g *Ledger) CommitVerdicts(ctx context.Context, job work.JobID, epoch uint64, verdicts []scheduler.VerdictCommitment) error {
 	m := &types.MsgCommitVerdicts{Sender: g.address, Job: uint64(job), Epoch: epoch}
 	for _, v := range verdicts {
 		m.Verdicts = append(m.Verdicts, types.VerdictCommitment{Sample: v.Sample, Auditor: v.Auditor[:], Commitment: v.Commitment[:], Signature: v.Signature})
@@ -148,7 +148,7 @@ func (g *Gateway) CommitVerdicts(ctx context.Context, job work.JobID, epoch uint
 	return g.chain.Send(ctx, m)
 }
 
-func (g *Gateway) RevealVerdicts(ctx context.Context, job work.JobID, epoch uint64, verdicts []scheduler.VerdictReveal) error {
+func (g *Ledger) RevealVerdicts(ctx context.Context, job work.JobID, epoch uint64, verdicts []scheduler.VerdictReveal) error {
 	m := &types.MsgRevealVerdicts{Sender: g.address, Job: uint64(job), Epoch: epoch}
 	for _, v := range verdicts {
 		m.Verdicts = append(m.Verdicts, types.VerdictReveal{Sample: v.Sample, Auditor: v.Auditor[:], Outcome: types.Outcome(v.Outcome), Evidence: v.Evidence[:], Salt: v.Salt[:]})
@@ -156,11 +156,11 @@ func (g *Gateway) RevealVerdicts(ctx context.Context, job work.JobID, epoch uint
 	return g.chain.Send(ctx, m)
 }
 
-func (g *Gateway) FinishJob(ctx context.Context, job work.JobID) error {
+func (g *Ledger) FinishJob(ctx context.Context, job work.JobID) error {
 	return g.chain.Send(ctx, &types.MsgFinishJob{Gateway: g.address, Job: uint64(job)})
 }
 
-func (g *Gateway) Claim(ctx context.Context, job work.JobID, epoch uint64, claims []scheduler.PayProof) error {
+func (g *Ledger) Claim(ctx context.Context, job work.JobID, epoch uint64, claims []scheduler.PayProof) error {
 	m := &types.MsgClaim{Sender: g.address, Job: uint64(job), Epoch: epoch}
 	for _, c := range claims {
 		m.Claims = append(m.Claims, payProof(c))
@@ -168,7 +168,7 @@ func (g *Gateway) Claim(ctx context.Context, job work.JobID, epoch uint64, claim
 	return g.chain.Send(ctx, m)
 }
 
-func (g *Gateway) AnswerChallenge(ctx context.Context, id, epoch uint64, pay scheduler.PayProof) error {
+func (g *Ledger) AnswerChallenge(ctx context.Context, id, epoch uint64, pay scheduler.PayProof) error {
 	return g.chain.Send(ctx, &types.MsgAnswerChallenge{Gateway: g.address, Challenge: id, Epoch: epoch, Pay: payProof(pay)})
 }
 

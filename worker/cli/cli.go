@@ -1,0 +1,222 @@
+// Package cli is the worker's command line. Two programs share it: cantus-worker, which is
+// this and nothing else, and cantus, which has it under "cantus worker".
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/cantus-network/cantus/work"
+	"github.com/cantus-network/cantus/worker"
+)
+
+// Program is what the commands take from the program that they are part of.
+type Program struct {
+	Version string
+	Kinds   func() []work.Kind // all that the program knows
+	Home    string             // the default for --home; empty for ~/.cantus/worker
+}
+
+// envPrefix is what a flag's environment variable begins with: --gateway is
+// CANTUS_WORKER_GATEWAY.
+const envPrefix = "CANTUS_WORKER_"
+
+// Root is the command cantus-worker.
+func Root(p Program) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "cantus-worker",
+		Short: "Do AI work for the Cantus network on this machine",
+		Long: `cantus-worker leases tasks from a gateway, does them on this machine, and is paid for
+what it did. It connects outward only: no port has to be open. It holds a node key and
+no money; the operator who enrols the key on the ledger receives the pay.
+
+  cantus-worker key                                 make the node key and show it
+  cantus worker enroll KEY …                        the operator enrols it (another program)
+  cantus-worker start --gateway https://gw.example  work`,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.AddCommand(Commands(p)...)
+	root.AddCommand(&cobra.Command{
+		Use: "version", Short: "Show the version", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(c.OutOrStdout(), "cantus-worker", p.Version)
+			return err
+		},
+	})
+	return root
+}
+
+// Commands are start, key and vouchers, for a program to add to a command of its own.
+func Commands(p Program) []*cobra.Command {
+	return []*cobra.Command{startCommand(p), keyCommand(p), vouchersCommand(p)}
+}
+
+func homeFlag(f *pflag.FlagSet, p Program) *string {
+	def := p.Home
+	if def == "" {
+		if h, err := os.UserHomeDir(); err == nil {
+			def = filepath.Join(h, ".cantus", "worker")
+		}
+	}
+	return f.String("home", def, "directory of the key and of the worker's state")
+}
+
+func keyPath(home string) string { return filepath.Join(home, "node.key") }
+
+func stateDir(home string) string { return filepath.Join(home, "state") }
+
+func keyCommand(p Program) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "key",
+		Short: "Make this machine's node key if it has none, and show its public half",
+		Long: `Make this machine's node key if it has none, and show its public half, which is what an
+operator enrols on the ledger. The key file is node.key in --home; only its owner can
+read it. It signs receipts and holds no money; still, keep it to this machine.`,
+		Args: cobra.NoArgs,
+	}
+	home := homeFlag(c.Flags(), p)
+	enrol := c.Flags().String("enroll", "", "also sign an enrolment: CHAIN,OPERATOR-ADDRESS")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := settings(c); err != nil {
+			return err
+		}
+		key, err := worker.LoadKey(keyPath(*home))
+		if errors.Is(err, worker.ErrNoKey) {
+			key, err = worker.CreateKey(keyPath(*home))
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(c.OutOrStdout(), key.Public()); err != nil || *enrol == "" {
+			return err
+		}
+		chain, owner, ok := strings.Cut(*enrol, ",")
+		if !ok || chain == "" || owner == "" {
+			return fmt.Errorf("--enroll %q: want CHAIN,OPERATOR-ADDRESS", *enrol)
+		}
+		sig, err := key.SignEnrollment(chain, owner)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%x\n", sig)
+		return err
+	}
+	return c
+}
+
+func vouchersCommand(p Program) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "vouchers",
+		Short: "List the vouchers that this worker holds",
+		Long: `List the newest voucher of each job: what the gateway promised to pay, signed. One line
+each: gateway, job, epoch, units, and the voucher itself in hexadecimal, which is what a
+challenge on the ledger takes if the gateway commits less. The worker must not be running.`,
+		Args: cobra.NoArgs,
+	}
+	home := homeFlag(c.Flags(), p)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := settings(c); err != nil {
+			return err
+		}
+		promises, err := worker.Vouchers(stateDir(*home))
+		if err != nil {
+			return err
+		}
+		for _, p := range promises {
+			b, err := p.Voucher.Encode()
+			if err != nil {
+				return err
+			}
+			v := p.Voucher.Voucher
+			if _, err := fmt.Fprintf(c.OutOrStdout(), "%s %d %d %d %x\n", v.Gateway, v.Job, v.Epoch, v.Units, b); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return c
+}
+
+// settings fills in the flags that weren't given, from the environment or else from the
+// file that --config names (worker.toml in --home if there is one).
+func settings(c *cobra.Command) error {
+	flags := c.Flags()
+	fromEnv := func(f *pflag.Flag) error {
+		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		v := os.Getenv(name)
+		if f.Changed || v == "" {
+			return nil
+		}
+		if err := flags.Set(f.Name, v); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	}
+	var failed error
+	flags.VisitAll(func(f *pflag.Flag) {
+		if failed == nil && f.Name != "help" {
+			failed = fromEnv(f)
+		}
+	})
+	if failed != nil || flags.Lookup("config") == nil {
+		return failed
+	}
+	path := flags.Lookup("config").Value.String()
+	optional := path == ""
+	if optional {
+		path = filepath.Join(flags.Lookup("home").Value.String(), "worker.toml")
+	}
+	b, err := os.ReadFile(path)
+	if optional && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the configuration: %w", err)
+	}
+	var file map[string]any
+	if err := toml.Unmarshal(b, &file); err != nil {
+		return fmt.Errorf("read the configuration %s: %w", path, err)
+	}
+	for name, v := range file {
+		f := flags.Lookup(name)
+		if f == nil || name == "config" || name == "help" || name == "home" {
+			return fmt.Errorf("configuration %s: there is no setting %q: the settings are the flags that --help lists, without the dashes", path, name)
+		}
+		if f.Changed {
+			continue
+		}
+		text := fmt.Sprint(v)
+		if list, ok := v.([]any); ok {
+			var parts []string
+			for _, e := range list {
+				parts = append(parts, fmt.Sprint(e))
+			}
+			text = strings.Join(parts, ",")
+		}
+		if err := flags.Set(name, text); err != nil {
+			return fmt.Errorf("configuration %s: %s: %w", path, name, err)
+		}
+	}
+	return nil
+}
+
+// Main runs a command, shows its error and returns the program's exit code.
+func Main(ctx context.Context, c *cobra.Command) int {
+	if err := c.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(c.ErrOrStderr(), "Error:", err)
+		return 1
+	}
+	return 0
+}
