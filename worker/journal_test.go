@@ -37,7 +37,7 @@ func TestTornJournal(t *testing.T) {
 	require.NoError(t, err)
 	var ends []int64
 	var want []record
-	for i := range 8 {
+	for i := range 5 {
 		r := record{byte('a' + i), bytes.Repeat([]byte{byte(i)}, i*7)}
 		require.NoError(t, j.append(r))
 		want, ends = append(want, r), append(ends, j.size)
@@ -140,6 +140,18 @@ func TestState(t *testing.T) {
 	require.Equal(t, 2, s.waiting())
 }
 
+// A journal that can't be written says so, and nothing is taken for remembered.
+func TestJournalFails(t *testing.T) {
+	s, err := openState(t.TempDir(), time.Now(), quiet)
+	require.NoError(t, err)
+	require.NoError(t, s.journal.file.Close())
+	require.ErrorIs(t, s.addReceipts([]receiptRecord{testReceipt(t, 1)}), ErrJournal)
+	require.Zero(t, s.waiting())
+	require.ErrorIs(t, s.addVerdict(verdictRecord{Job: 1, Epoch: 1, Outcome: work.Pass}), ErrJournal)
+	_, ok := s.verdict(sampleID{1, 1, 0})
+	require.False(t, ok)
+}
+
 // The journal stays short however much goes through it.
 func TestJournalIsShortened(t *testing.T) {
 	s, err := openState(t.TempDir(), time.Now(), quiet)
@@ -228,6 +240,7 @@ func TestBudget(t *testing.T) {
 
 // A kind that doesn't notice that it was cancelled is left behind.
 func TestProtectLeavesBehind(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	hang := make(chan struct{})

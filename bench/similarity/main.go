@@ -149,6 +149,13 @@ func median(pages []page) int {
 // measure tries every case on every page and prints a line for each.
 type measure struct{ pages []page }
 
+// A page counts as another, and its worker is punished, if the texts have less than
+// clearlyOther in common while the auditor's two looks have at least similarEnough.
+const (
+	clearlyOther  = 0.25
+	similarEnough = 0.70
+)
+
 // thresholds are those of the similarity with a single look.
 var thresholds = []float64{0.25, 0.50, 0.70, 0.80, 0.90}
 
@@ -157,7 +164,7 @@ func (m measure) header() {
 	for _, t := range thresholds {
 		fmt.Printf(" ≥ %.2f |", t)
 	}
-	fmt.Println(" Agree |\n|" + strings.Repeat("---|", 4+len(thresholds)))
+	fmt.Println(" Agree | fails |\n|" + strings.Repeat("---|", 5+len(thresholds)))
 }
 
 // trial gives the texts that a worker and an auditor, who looks twice, saw.
@@ -165,7 +172,7 @@ type trial func(p page, r *rand.Rand) (worker, first, second string, ok bool)
 
 func (m measure) line(name string, t trial) {
 	var s []float64
-	agree := 0
+	agree, fails := 0, 0
 	for i, p := range m.pages {
 		w, a, b, ok := t(p, rand.New(rand.NewPCG(uint64(i), 1)))
 		if !ok {
@@ -174,6 +181,9 @@ func (m measure) line(name string, t trial) {
 		s = append(s, text.Similarity(w, a))
 		if text.Agree(w, a, b) {
 			agree++
+		}
+		if max(text.Similarity(w, a), text.Similarity(w, b)) < clearlyOther && (a == b || text.Similarity(a, b) >= similarEnough) {
+			fails++
 		}
 	}
 	if len(s) == 0 {
@@ -185,7 +195,7 @@ func (m measure) line(name string, t trial) {
 		i, _ := slices.BinarySearch(s, t)
 		fmt.Printf(" %s |", percent(len(s)-i, len(s)))
 	}
-	fmt.Printf(" %s |\n", percent(agree, len(s)))
+	fmt.Printf(" %s | %s |\n", percent(agree, len(s)), percent(fails, len(s)))
 }
 
 func percent(n, of int) string { return fmt.Sprintf("%.1f %%", 100*float64(n)/float64(of)) }

@@ -26,6 +26,7 @@ import (
 	evmtypes "github.com/cosmos/evm/x/vm/types"
 
 	"github.com/cantus-network/cantus/ledger/chain"
+	lineagetypes "github.com/cantus-network/cantus/ledger/x/lineage/types"
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 )
 
@@ -59,6 +60,7 @@ func New(evmChainID uint64) Config {
 		erc20types.RegisterInterfaces,
 		feemarkettypes.RegisterInterfaces,
 		worktypes.RegisterInterfaces,
+		lineagetypes.RegisterInterfaces,
 	} {
 		register(c.InterfaceRegistry)
 	}

@@ -68,6 +68,28 @@ func TestNoIndexIsLeftOut(t *testing.T) {
 	}
 }
 
+// Exchanges that fill several WARC files are found in all of them.
+func TestSeveralWARCFiles(t *testing.T) {
+	w := usual(t)
+	m := w.meta()
+	m.MaxWARC = 4000
+	dir := t.TempDir()
+	out, err := dataset.Write(context.Background(), dir, w, m, nil)
+	require.NoError(t, err)
+	w.register(out)
+	names, err := os.ReadDir(filepath.Join(dir, "warc"))
+	require.NoError(t, err)
+	require.Greater(t, len(names), 3)
+	r := verify(t, dir, w)
+	require.True(t, r.OK(), r.String())
+
+	first := filepath.Join(dir, "warc", names[0].Name())
+	b, err := os.ReadFile(first)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(first, b[:len(b)-200], 0o644))
+	require.Contains(t, verify(t, dir, w).String(), "bytes short of the next exchange")
+}
+
 // TestKeep writes the usual dataset to CANTUS_DATASET for foreign tools to read.
 func TestKeep(t *testing.T) {
 	dir := os.Getenv("CANTUS_DATASET")

@@ -5,7 +5,6 @@ import (
 
 	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/kinds/crawl"
-	"github.com/cantus-network/cantus/kinds/crawl/warc"
 )
 
 // derived is what an entry amounts to.
@@ -19,8 +18,8 @@ type derived struct {
 	why error
 }
 
-// maxBlob is the most that three members of a body within a spec's limits take.
-const maxBlob = warc.MaxBody + 4<<20
+// maxBlob is more than the three members of any record that crawl.Answer accepts.
+const maxBlob = 3 * (crawl.MaxBytes + 1<<20)
 
 // derive reads an entry and holds it against its blob, which get provides. The error is
 // get's: what is wrong with the entry itself is in why.

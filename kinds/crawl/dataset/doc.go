@@ -5,14 +5,19 @@
 //	write.go    Write: DIR from a Source and a Meta
 //	stage.go    how DIR comes into being at once, whatever is interrupted
 //	source.go   Source, Meta: what Write reads
-//	index.go    Index: dataset.json, every file's digest and where the job stands on the ledger
+//	manifest.go dataset.json: every file's digest, the job, what was asked for and what came
 //	entries.go  receipts and records.zst: one entry for each receipt, framed
 //	chain.go    from entries to epochs: trees, pay, roots
-//	derive.go   from an entry and its blob to a row, or to why there is none
-//	row.go      Row: pages.parquet
+//	derive.go   from an entry and its blob to what they amount to
+//	exclude.go  entries that amount to nothing, and why
+//	row.go      Row, Counts: a page, and what became of all of them
+//	pages.go    pages.parquet, byte for byte
 //	cdxj.go     index.cdxj
 //	sort.go     lines in order, whatever their number
+//	order.go    many things at once, their results in order
 //	verify.go   Verify: everything that can be checked, with and without the ledger
+//	verify_pages.go  exchanges, rows and index, side by side
+//	ledger.go   LedgerView: what only the ledger can tell
 //	report.go   Report: what was checked and what failed
 //
 // # What is in DIR
@@ -23,6 +28,8 @@
 //	receipts           every signed receipt of the settled epochs, with its task
 //	records.zst        what each receipt signs: the results' bodies, in the same order
 //	rejected/*         blobs that are not what their receipt's record says
+//	excluded.json      which receipts have neither exchange nor row, and why
+//	spec.cbor          the job's spec, which every task's digest covers
 //	dataset.json       the digests of all these; its CID is the dataset's
 //	lineage.dsse.json  a signed statement of where the dataset comes from
 //

@@ -31,8 +31,9 @@ type Meta struct {
 	Epochs  []work.Epoch // the settled ones, by number
 	License string       // an SPDX expression, for what the dataset adds: each page has its own
 	Tool    string       // name and version of the program, for the WARC files
-	// Signer signs the statement of lineage: the buyer, or the job's gateway. SignerRole
-	// says which: "buyer" or "gateway".
+	// MaxWARC is the size at which a new WARC file is begun; 0 stands for warc.MaxFile.
+	MaxWARC int64
+	// Signer signs the statement of lineage: the buyer, or the job's gateway.
 	Signer artifact.Signer
 }
 

@@ -258,7 +258,7 @@ func (w *writer) load(c *chain, r Receipt) (entry, error) {
 // writePages makes what follows from the exchanges: the WARC files, their index and the
 // pages.
 func (w *writer) writePages() error {
-	archive, err := warc.NewWriter(filepath.Join(w.dir, warcDir), warcPrefix(w.meta.Job.ID), 0,
+	archive, err := warc.NewWriter(filepath.Join(w.dir, warcDir), warcPrefix(w.meta.Job.ID), w.meta.MaxWARC,
 		time.UnixMilli(w.survey.from), warcInfo(w.meta.Chain, w.meta.Job.ID, w.meta.Tool))
 	if err != nil {
 		return err

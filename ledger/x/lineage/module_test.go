@@ -54,6 +54,7 @@ func TestMessagesAreSignedByTheirSender(t *testing.T) {
 	files, err := proto.MergedRegistry()
 	require.NoError(t, err)
 	require.NoError(t, msgservice.ValidateProtoAnnotations(files))
+	amino.RegisterInterface((*sdk.Msg)(nil), nil)
 	for _, m := range messages() {
 		require.NoError(t, m.(sdk.HasValidateBasic).ValidateBasic())
 		signers, _, err := cdc.GetMsgV1Signers(m.(proto.Message))
@@ -64,7 +65,6 @@ func TestMessagesAreSignedByTheirSender(t *testing.T) {
 		raw, err := amino.MarshalJSON(m)
 		require.NoError(t, err)
 		var back sdk.Msg
-		amino.RegisterInterface((*sdk.Msg)(nil), nil)
 		require.NoError(t, amino.UnmarshalJSON(raw, &back))
 		require.Equal(t, m, back)
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
-	"github.com/cantus-network/cantus/cmd/cantus/internal/home"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/market"
 	"github.com/cantus-network/cantus/docs"
 	"github.com/cantus-network/cantus/gateway"
@@ -71,7 +70,7 @@ func gatewayRegister(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			key, err := home.NodeKey(filepath.Join(g.home().Gateway(), "gateway.key"))
+			key, err := market.NodeKey(filepath.Join(g.home().Gateway(), "gateway.key"))
 			if err != nil {
 				return err
 			}
@@ -139,7 +138,7 @@ told otherwise; on any other address it wants a certificate.`,
 			if err != nil {
 				return fmt.Errorf("%w; bond it first with `cantus gateway register`", err)
 			}
-			nodeKey, err := home.NodeKey(filepath.Join(g.home().Gateway(), "gateway.key"))
+			nodeKey, err := market.NodeKey(filepath.Join(g.home().Gateway(), "gateway.key"))
 			if err != nil {
 				return err
 			}

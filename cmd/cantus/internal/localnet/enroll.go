@@ -28,9 +28,13 @@ func enrollWorkers(ctx context.Context, c *client.Client, v market.View, ring ke
 		if err != nil {
 			return err
 		}
+		sig, err := k.SignEnrollment(c.ChainID(), operator.Address.String())
+		if err != nil {
+			return err
+		}
 		wg.Go(func() {
 			_, errs[i] = market.Enroll(ctx, c, v, operator, []market.Enrollment{{
-				Key: k, Kinds: kinds, Network: fmt.Sprintf("local-%d", i+1), Region: "local", Bond: p.MinWorkerBond,
+				Key: k.Public(), Signature: sig, Kinds: kinds, Network: fmt.Sprintf("local-%d", i+1), Region: "local", Bond: p.MinWorkerBond,
 			}})
 		})
 	}

@@ -150,7 +150,7 @@ func (n *Network) startGateway(ctx context.Context, ring keys.Ring, reg *prometh
 	if err != nil {
 		return err
 	}
-	key, err := home.NodeKey(filepath.Join(n.opts.Home.Gateway(), "gateway.key"))
+	key, err := market.NodeKey(filepath.Join(n.opts.Home.Gateway(), "gateway.key"))
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (n *Network) startWorkers(ctx context.Context, ring keys.Ring) error {
 	}
 	nodeKeys := make([]work.PrivateKey, n.opts.Workers)
 	for i := range nodeKeys {
-		if nodeKeys[i], err = home.NodeKey(filepath.Join(n.opts.Home.Worker(i+1), "worker.key")); err != nil {
+		if nodeKeys[i], err = market.NodeKey(filepath.Join(n.opts.Home.Worker(i+1), "node.key")); err != nil {
 			return err
 		}
 	}

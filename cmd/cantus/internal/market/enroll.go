@@ -12,16 +12,24 @@ import (
 	"github.com/cantus-network/cantus/ledger/keys"
 	"github.com/cantus-network/cantus/ledger/x/work/types"
 	"github.com/cantus-network/cantus/work"
+	"github.com/cantus-network/cantus/worker"
 )
 
-func keyBytes(k work.PrivateKey) []byte { p := k.Public(); return p[:] }
+// NodeKey reads a node key from a file, which is made when it is not there.
+func NodeKey(path string) (work.PrivateKey, error) {
+	k, err := worker.LoadKey(path)
+	if errors.Is(err, worker.ErrNoKey) {
+		return worker.CreateKey(path)
+	}
+	return k, err
+}
 
 // RegisterGateway bonds a gateway, or brings the URL and fee of a bonded one up to date.
 func RegisterGateway(ctx context.Context, c *client.Client, v View, owner keys.Account, key work.PrivateKey, url string, feeBps uint32, bond math.Int) error {
-	addr := owner.Address.String()
+	addr, pub := owner.Address.String(), key.Public()
 	known, err := v.GatewayRecord(ctx, addr)
 	switch {
-	case err == nil && string(known.Key) != string(keyBytes(key)):
+	case err == nil && string(known.Key) != string(pub[:]):
 		return errors.New("the ledger knows this gateway by another key than the one in its home: restore the key file, or use another account")
 	case err == nil && known.Url == url && known.FeeBps == feeBps && known.Status == types.Status_STATUS_ACTIVE:
 		return nil
@@ -36,14 +44,15 @@ func RegisterGateway(ctx context.Context, c *client.Client, v View, owner keys.A
 		return err
 	}
 	_, err = c.Send(ctx, owner.Name, &types.MsgRegisterGateway{
-		Address: addr, Key: keyBytes(key), Url: url, Bond: bond, FeeBps: feeBps, Signature: sig,
+		Address: addr, Key: pub[:], Url: url, Bond: bond, FeeBps: feeBps, Signature: sig,
 	})
 	return err
 }
 
 // Enrollment is one worker to enrol.
 type Enrollment struct {
-	Key             work.PrivateKey
+	Key             work.PublicKey
+	Signature       []byte // its work.PrivateKey.SignEnrollment for the operator
 	Kinds           []work.Name
 	Network, Region string
 	Bond            math.Int
@@ -55,20 +64,16 @@ func Enroll(ctx context.Context, c *client.Client, v View, operator keys.Account
 	addr := operator.Address.String()
 	m := &types.MsgEnrollWorkers{Operator: addr}
 	for _, w := range workers {
-		if _, err := v.WorkerRecord(ctx, w.Key.Public()); err == nil {
+		if _, err := v.WorkerRecord(ctx, w.Key); err == nil {
 			continue
 		} else if !NotFound(err) {
-			return 0, err
-		}
-		sig, err := w.Key.SignEnrollment(c.ChainID(), addr)
-		if err != nil {
 			return 0, err
 		}
 		names := make([]string, len(w.Kinds))
 		for i, k := range w.Kinds {
 			names[i] = string(k)
 		}
-		m.Workers = append(m.Workers, types.Enrollment{Key: keyBytes(w.Key), Kinds: names, Network: w.Network, Region: w.Region, Bond: w.Bond, Signature: sig})
+		m.Workers = append(m.Workers, types.Enrollment{Key: w.Key[:], Kinds: names, Network: w.Network, Region: w.Region, Bond: w.Bond, Signature: w.Signature})
 	}
 	if len(m.Workers) == 0 {
 		return 0, nil
