@@ -17,7 +17,7 @@
 //	statement.go  Statement, Lineage: what an artifact came from (in-toto)
 //	envelope.go   Envelope, Signer, Verifier: who says so (DSSE)
 //
-// artifacttest holds the suite that every Store passes.
+// httpstore is a Store behind HTTP; artifacttest holds the suite that every Store passes.
 //
 // # From bytes to a claim
 //

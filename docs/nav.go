@@ -22,6 +22,7 @@ var nav = []section{
 	{"Crawling", []string{
 		"crawling.md",
 		"datasets.md",
+		"similarity.md",
 		"crawl.md",
 	}},
 	{"Running it", []string{

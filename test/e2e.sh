@@ -24,6 +24,9 @@ cases=("$@")
 
 cantus() { "$CANTUS" "$@" --home "$home"; }
 
+# A crawl that hangs is interrupted, and so fails.
+crawl() { timeout --signal=INT "${CRAWL_SECONDS:-300}" "$CANTUS" crawl "$@" --home "$home"; }
+
 # The corpus' host names, if this machine lets the network alone see them.
 wrapper=()
 if wants crawl || wants resume || wants interop; then
@@ -78,7 +81,7 @@ case_crawl() {
   local before after job
   before=$(balance)
   mapfile -t urls < "$seeds"
-  cantus crawl "${urls[@]}" --out "$dataset" --max-pages "${MAX_PAGES:-2500}" --budget 50note
+  crawl "${urls[@]}" --out "$dataset" --max-pages "${MAX_PAGES:-2500}" --budget 50note
   job=$(newest_job "$home")
   after=$(balance)
   say "its money"
@@ -129,7 +132,7 @@ case_resume() {
   kill -INT "$pid"
   wait "$pid" || rc=$?
   [ "$rc" = 130 ] || { cat "$work/resume.log" >&2; die "an interrupted crawl exits with $rc, want 130"; }
-  cantus crawl --resume "$job" --out "$out"
+  crawl --resume "$job" --out "$out"
   cantus verify "$out"
   money "$job"
   local twice

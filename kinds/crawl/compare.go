@@ -17,8 +17,8 @@ import (
 // twice. What lies between is left open, because pages are edited. docs/similarity.md has
 // the rates of false findings on real pages.
 const (
-	clearlyOther = 0.5
-	steadyEnough = 0.7
+	clearlyOther = 0.25
+	steadyEnough = 0.70
 )
 
 // sight is what a fetch of an address saw.

@@ -3,15 +3,20 @@ package crawl_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/cantus-network/cantus/kinds/crawl"
+	"github.com/cantus-network/cantus/kinds/crawl/local"
+	"github.com/cantus-network/cantus/work"
 )
 
 // tree is a site without end: each page links to ten others.
@@ -313,4 +318,80 @@ func TestDeadHost(t *testing.T) {
 	stats, _ := crawlAll(t, spec(t, s.URL, nil))
 	require.EqualValues(t, 1, stats.Counts["error-refused"])
 	require.Zero(t, stats.Units)
+}
+
+// TestNamedHosts serves several names from one machine.
+func TestNamedHosts(t *testing.T) {
+	t.Parallel()
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		switch r.Host + r.URL.Path {
+		case "example.com/":
+			http.Redirect(w, r, "http://www.example.com/", http.StatusMovedPermanently)
+		case "www.example.com/":
+			fmt.Fprint(w, "<a href=/a>a</a><a href=http://blog.example.com/>b</a><a href=http://other.example/>o</a>")
+		case "www.example.com/a", "blog.example.com/":
+			fmt.Fprint(w, "<p>", r.Host)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	for scope, want := range map[crawl.Scope]uint64{crawl.ScopeHost: 2, crawl.ScopeDomain: 3, crawl.ScopePrefix: 2} {
+		e := env(t)
+		dial := e.Dial
+		e.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return dial(ctx, network, s.Listener.Addr().String())
+		}
+		k := crawl.New()
+		stats, err := local.Run(t.Context(), k, encode(t, spec(t, "http://example.com/", func(s *crawl.Spec) { s.Scope = scope })),
+			local.Options{Env: e, AllowPrivate: anyHost, Parallel: 2})
+		require.NoError(t, err)
+		addsUp(t, stats.PlanStatus)
+		require.Equal(t, want, stats.Counts["pages"], "%s: a seed's redirect to another host of its domain is followed", scope)
+		require.EqualValues(t, 1, stats.Counts["redirects"])
+		k.Close()
+	}
+}
+
+// TestResume interrupts a crawl on disk and goes on.
+func TestResume(t *testing.T) {
+	t.Parallel()
+	s := serve(t, http.HandlerFunc(tree))
+	dir, e := t.TempDir(), env(t)
+	raw := encode(t, spec(t, s.URL, func(s *crawl.Spec) { s.MaxPages = 200 }))
+	k := crawl.New()
+	defer k.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	n := 0
+	_, err := local.Run(ctx, k, raw, local.Options{Env: e, AllowPrivate: anyHost, Parallel: 1, Dir: dir, Each: func(work.Outcome) error {
+		if n++; n == 50 {
+			cancel()
+		}
+		return nil
+	}})
+	require.ErrorIs(t, err, context.Canceled)
+	var left []string
+	// What was in a worker's hands is the scheduler's to give out anew; here nobody does,
+	// so the crawl can't end. It must still do everything else, once.
+	state, err := local.OpenState(dir)
+	require.NoError(t, err)
+	defer state.Close()
+	p, err := k.Plan(t.Context(), 1, raw, state, work.PlanEnv{Now: time.Now, Blobs: e.Blobs, AllowPrivate: anyHost})
+	require.NoError(t, err)
+	require.Positive(t, p.Status().Out)
+	b := state.NewBatch()
+	bundles, err := p.Next(b, 1000)
+	require.NoError(t, err)
+	require.NoError(t, b.Commit())
+	for _, bundle := range bundles {
+		for _, task := range bundle.Tasks {
+			f, err := crawl.DecodeFetch(task.Body)
+			require.NoError(t, err)
+			left = append(left, strings.TrimPrefix(f.URL, s.URL))
+		}
+	}
+	require.NotEmpty(t, left)
+	for _, uri := range left {
+		require.Zero(t, s.times(uri), "%s was fetched already", uri)
+	}
 }

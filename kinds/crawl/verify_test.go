@@ -1,7 +1,6 @@
 package crawl_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -83,9 +82,7 @@ func rewrite(t *testing.T, f func(ex *warc.Exchange)) func(work.Env, crawl.Fetch
 		require.NoError(t, err)
 		f(&ex)
 		head := strings.ReplaceAll(string(ex.ResponseHead), "X-Crawler-", "X-Old-")
-		url := raw(t, func(c net.Conn, _ *bufio.Reader) {
-			fmt.Fprintf(c, "%s%s", dropLength(head, len(ex.Body)), ex.Body)
-		})
+		url := says(t, dropLength(head, len(ex.Body))+string(ex.Body))
 		fake := e
 		fake.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return e.Dial(ctx, network, strings.Trim(strings.TrimPrefix(url, "http://"), "/"))
