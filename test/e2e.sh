@@ -6,13 +6,13 @@
 #   test/e2e.sh            all of it (make e2e builds first)
 #   test/e2e.sh CASE...    only these: clients crawl interop resume restart errors
 #
-# Needs jq, nginx and Node, and `npm ci` in test/js and test/interop. KEEP=1 keeps what it
+# Needs curl, jq, nginx and Node, and `npm ci` in test/js and test/interop. KEEP=1 keeps what it
 # wrote; CANTUS_CORPUS names a directory for the corpus, kept between runs.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 [ $# -gt 0 ] || set -- clients crawl interop resume restart errors
 
-for program in jq node unshare; do command -v "$program" >/dev/null || die "$program is not installed"; done
+for program in curl jq node unshare; do command -v "$program" >/dev/null || die "$program is not installed"; done
 workplace e2e
 home=$work/home
 corpus=${CANTUS_CORPUS:-$work/corpus}
@@ -118,17 +118,22 @@ case_resume() {
   local out=$work/resumed pid job rc=0
   mapfile -t urls < "$seeds"
   set -m
-  cantus crawl "${urls[@]}" --out "$out" --max-pages 1500 --budget 50note >"$work/resume.log" 2>&1 &
+  "$CANTUS" crawl "${urls[@]}" --out "$out" --max-pages 1500 --budget 50note --home "$home" >"$work/resume.log" 2>&1 &
   set +m
   pid=$!
   started+=("$pid")
-  # Interrupt it in the middle: when the gateway has receipts and the crawl is not done.
-  for _ in $(seq 600); do
-    job=$(cantus job list --live --json | jq -r 'map(.id) | max // empty')
-    [ -n "$job" ] && [ "$(cantus job show "$job" --json | jq -r .receipts)" -gt 0 ] && break
-    kill -0 "$pid" 2>/dev/null || { cat "$work/resume.log" >&2; die "the crawl ended before it could be interrupted"; }
-    sleep 0.2
+  # Interrupt it in the middle: when the gateway has pages, and before the crawl is done.
+  local gateway pages=0
+  gateway=$(jq -r .gateway "$home/network.json")
+  for _ in $(seq 1200); do
+    job=$(sed -n 's/^job \([0-9]*\) is open$/\1/p' "$work/resume.log")
+    [ -z "$job" ] || pages=$(curl -sf "$gateway/v1/jobs/$job" | jq -r '.counts.pages // 0' || echo 0)
+    [ "${pages:-0}" -lt 100 ] || break
+    kill -0 "$pid" 2>/dev/null || break
+    sleep 0.05
   done
+  kill -0 "$pid" 2>/dev/null || { cat "$work/resume.log" >&2; die "the crawl ended before it could be interrupted"; }
+  echo "interrupted at $pages pages"
   kill -INT "$pid"
   wait "$pid" || rc=$?
   [ "$rc" = 130 ] || { cat "$work/resume.log" >&2; die "an interrupted crawl exits with $rc, want 130"; }

@@ -1,0 +1,292 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	banktypes "github.com/cosmos/cosmos-sdk/x/bank/types"
+
+	"github.com/cantus-network/cantus/cmd/cantus/internal/cli"
+	"github.com/cantus-network/cantus/cmd/cantus/internal/home"
+	"github.com/cantus-network/cantus/cmd/cantus/internal/localnet"
+	"github.com/cantus-network/cantus/cmd/cantus/internal/market"
+	"github.com/cantus-network/cantus/kinds/all"
+	"github.com/cantus-network/cantus/ledger/chain"
+	"github.com/cantus-network/cantus/ledger/client"
+	"github.com/cantus-network/cantus/ledger/keys"
+	"github.com/cantus-network/cantus/ledger/x/work/types"
+	"github.com/cantus-network/cantus/work"
+	"github.com/cantus-network/cantus/worker"
+)
+
+// TestMain lets the networks of these tests start this very binary as their workers.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "worker" {
+		os.Exit(cli.Main("test"))
+	}
+	os.Exit(m.Run())
+}
+
+// world is a network on this machine with everything that a test asks of it.
+type world struct {
+	t      *testing.T
+	home   home.Dir
+	net    *localnet.Network
+	client *client.Client
+	ring   keys.Ring
+	market.View
+}
+
+func startWorld(t *testing.T, workers int) *world {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("runs a whole network")
+	}
+	w := &world{t: t, home: home.Dir(filepath.Join(t.TempDir(), "home"))}
+	var err error
+	w.net, err = localnet.Start(t.Context(), localnet.Options{Home: w.home, Workers: workers, Version: "test", Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, w.net.Close()) })
+	w.ring, err = keys.OpenUnencrypted(w.home.Keyring())
+	require.NoError(t, err)
+	w.client, err = client.New(t.Context(), w.net.Info().GRPC, w.ring)
+	require.NoError(t, err)
+	t.Cleanup(func() { w.client.Close() })
+	w.View = market.NewView(w.client.Conn())
+	return w
+}
+
+// run runs the command in this network's home and returns what it printed.
+func (w *world) run(args ...string) []byte {
+	w.t.Helper()
+	var out bytes.Buffer
+	c := cli.Root("test")
+	c.SetOut(&out)
+	c.SetArgs(append(args, "--home", string(w.home)))
+	require.NoError(w.t, c.ExecuteContext(w.t.Context()), "cantus %s", strings.Join(args, " "))
+	return out.Bytes()
+}
+
+// outsider enrols a worker that this test runs itself, with the given view of the web.
+func (w *world) outsider(name string, dial work.DialFunc) work.PublicKey {
+	t, ctx := w.t, w.t.Context()
+	_, err := keys.Create(w.ring, name)
+	require.NoError(t, err)
+	operator, err := keys.Find(w.ring, name)
+	require.NoError(t, err)
+	treasury, err := keys.Find(w.ring, localnet.AccountBuyer)
+	require.NoError(t, err)
+	_, err = w.client.Send(ctx, treasury.Name, &banktypes.MsgSend{
+		FromAddress: treasury.Address.String(), ToAddress: operator.Address.String(), Amount: chain.Coins(chain.Notes(1000)),
+	})
+	require.NoError(t, err)
+	key, err := work.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	sig, err := key.SignEnrollment(w.client.ChainID(), operator.Address.String())
+	require.NoError(t, err)
+	p, err := w.Params(ctx)
+	require.NoError(t, err)
+	_, err = market.Enroll(ctx, w.client, w.View, operator, []market.Enrollment{{
+		Key: key.Public(), Signature: sig, Kinds: []work.Name{"crawl/1"}, Network: name, Region: "here", Bond: p.MinWorkerBond,
+	}})
+	require.NoError(t, err)
+	wk, err := worker.New(worker.Config{
+		Gateway: w.net.Info().Gateway, Key: key, Dir: filepath.Join(t.TempDir(), name), Kinds: all.Kinds(), Dial: dial, Drain: time.Second,
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- wk.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return key.Public()
+}
+
+const words = `the network escrows what a buyer pays and lets workers who do not know each other fetch
+every page while auditors whom nobody could predict look at some of them again and whoever
+altered one loses the bond that was posted before the work began so that an honest answer is
+always the cheapest one to give and a false one is paid by its author alone`
+
+// site serves pages that link to each other. Those with an odd number say something new at
+// each request: a date, a counter, a nonce, an advertisement.
+func site(t *testing.T, pages int) *httptest.Server {
+	var served atomic.Int64
+	vocabulary := strings.Fields(words)
+	return httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		var n int
+		if r.URL.Path != "/" {
+			if _, err := fmt.Sscanf(r.URL.Path, "/%d.html", &n); err != nil || n >= pages {
+				http.NotFound(rw, r)
+				return
+			}
+		}
+		// Slow enough that no worker has all to itself.
+		time.Sleep(20 * time.Millisecond)
+		rw.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprintf(rw, "<!doctype html><html lang=en><title>Page %d</title><body><h1>Page %d</h1>", n, n)
+		if n%2 == 1 {
+			fmt.Fprintf(rw, "<p>Seen %d times; it is %s.</p><p>Sponsored: offer %d</p>", served.Add(1), time.Now().Format(time.RFC3339Nano), served.Add(1))
+		}
+		for p := range 12 {
+			fmt.Fprint(rw, "<p>")
+			for i := range 40 {
+				fmt.Fprint(rw, vocabulary[(n*31+p*17+i*(n%7+1))%len(vocabulary)], " ")
+			}
+			fmt.Fprint(rw, "</p>")
+		}
+		for i := range pages {
+			fmt.Fprintf(rw, "<a href=/%d.html>%d</a> ", i, i)
+		}
+	}))
+}
+
+// liar is the web as a worker shows it that alters what it fetched: a server that passes on
+// every request and puts its own words into the answers.
+func liar(t *testing.T, real string) work.DialFunc {
+	lie := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		resp, err := http.Get("http://" + real + r.URL.RequestURI())
+		if err != nil {
+			http.Error(rw, err.Error(), http.StatusBadGateway)
+			return
+		}
+		defer resp.Body.Close()
+		b, _ := io.ReadAll(resp.Body)
+		s := string(b)
+		for _, word := range strings.Fields(words) {
+			s = strings.ReplaceAll(s, " "+word+" ", " "+word+"coin ")
+		}
+		rw.Header().Set("Content-Type", resp.Header.Get("Content-Type"))
+		rw.WriteHeader(resp.StatusCode)
+		io.WriteString(rw, s)
+	}))
+	t.Cleanup(lie.Close)
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, lie.Listener.Addr().String())
+	}
+}
+
+// A worker that alters pages is caught by the sampled audit, is not paid, and loses half of
+// its bond; workers that are honest lose nothing, also where pages vary at each request.
+func TestAlteredPagesAreCaught(t *testing.T) {
+	w := startWorld(t, 4)
+	s := site(t, 60)
+	defer s.Close()
+	addr := s.Listener.Addr().String()
+	cheat := w.outsider("cheat", liar(t, addr))
+	operator, err := keys.Find(w.ring, "cheat")
+	require.NoError(t, err)
+	before, err := w.client.Balance(t.Context(), operator.Address)
+	require.NoError(t, err)
+
+	out := filepath.Join(t.TempDir(), "dataset")
+	var result struct {
+		Job     uint64
+		Pages   uint64
+		Account struct {
+			Balanced bool
+			False    int `json:"samples_false"`
+			Escrow, Workers, Gateway, Auditors, Royalties, Burned, Refunded string
+		}
+	}
+	printed := w.run("crawl", "http://"+addr+"/", "--out", out, "--audit", "100", "--epoch", "10", "--json")
+	require.NoError(t, json.Unmarshal(printed, &result))
+
+	record, err := w.WorkerRecord(t.Context(), cheat)
+	require.NoError(t, err)
+	require.Equal(t, types.Status_STATUS_JAILED, record.Status, "the cheat goes on: %v", record)
+	require.NotZero(t, record.AuditsFailed)
+	params, err := w.Params(t.Context())
+	require.NoError(t, err)
+	lost := params.MinWorkerBond.MulRaw(int64(params.FalseReceiptSlashBps)).QuoRaw(10_000)
+	require.True(t, record.Bond.LTE(params.MinWorkerBond.Sub(lost)), "its bond is %s of %s", record.Bond, params.MinWorkerBond)
+	claimed, err := w.Claimed(t.Context(), work.JobID(result.Job), cheat)
+	require.NoError(t, err)
+	require.True(t, claimed.Forfeited)
+	after, err := w.client.Balance(t.Context(), operator.Address)
+	require.NoError(t, err)
+	// Verdicts that it gave as an auditor may have been paid; what it fetched was not.
+	require.True(t, after.Sub(before).LT(chain.Notes(1).QuoRaw(100)), "its operator earned %s", after.Sub(before))
+	require.NotZero(t, result.Account.False)
+
+	honest, err := w.WorkerRecords(t.Context(), "", "crawl/1")
+	require.NoError(t, err)
+	require.Len(t, honest, 4, "the active ones")
+	for _, h := range honest {
+		require.Equal(t, types.Status_STATUS_ACTIVE, h.Status)
+		require.Zero(t, h.AuditsFailed)
+		require.True(t, h.Bond.Equal(params.MinWorkerBond), "an honest worker's bond is %s", h.Bond)
+	}
+
+	// The money adds up, and the books balance.
+	require.True(t, result.Account.Balanced)
+	sum := new(big.Int)
+	for _, part := range []string{result.Account.Workers, result.Account.Gateway, result.Account.Auditors, result.Account.Royalties, result.Account.Burned, result.Account.Refunded} {
+		n, ok := new(big.Int).SetString(part, 10)
+		require.True(t, ok)
+		sum.Add(sum, n)
+	}
+	require.Equal(t, result.Account.Escrow, sum.String())
+	books, err := w.Books(t.Context())
+	require.NoError(t, err)
+	require.True(t, books.Ok, "%v", books.Broken)
+
+	w.run("verify", out)
+}
+
+// What an interrupted network had done is not done again, and nothing that was
+// acknowledged is lost.
+func TestRestartGoesOn(t *testing.T) {
+	w := startWorld(t, 4)
+	s := site(t, 40)
+	defer s.Close()
+	var fetched atomic.Int64
+	counted := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		fetched.Add(1)
+		s.Config.Handler.ServeHTTP(rw, r)
+	}))
+	defer counted.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	c := cli.Root("test")
+	out := filepath.Join(t.TempDir(), "dataset")
+	c.SetOut(io.Discard)
+	c.SetArgs([]string{"crawl", counted.URL + "/", "--out", out, "--home", string(w.home), "--json"})
+	go func() {
+		for fetched.Load() < 10 {
+			time.Sleep(5 * time.Millisecond)
+		}
+		stop()
+	}()
+	require.Error(t, c.ExecuteContext(ctx))
+	jobs, err := w.JobRecords(t.Context(), "", "", false)
+	require.NoError(t, err)
+	require.Len(t, jobs, 1)
+
+	// The whole network stops and comes back.
+	w.client.Close()
+	require.NoError(t, w.net.Close())
+	w.net, err = localnet.Start(t.Context(), localnet.Options{Home: w.home, Workers: 4, Version: "test"})
+	require.NoError(t, err)
+	w.run("crawl", "--resume", fmt.Sprint(jobs[0].Id), "--out", out)
+	w.run("verify", out)
+	// 40 pages and a robots.txt; a task that was under way when the network stopped may
+	// have been given back, but one that was receipted is not fetched again.
+	require.LessOrEqual(t, fetched.Load(), int64(41+16+32), "audits fetch up to 16 more")
+	require.GreaterOrEqual(t, fetched.Load(), int64(41))
+}
