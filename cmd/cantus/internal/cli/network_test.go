@@ -200,8 +200,8 @@ func TestAlteredPagesAreCaught(t *testing.T) {
 		Job     uint64
 		Pages   uint64
 		Account struct {
-			Balanced bool
-			False    int `json:"samples_false"`
+			Balanced                                                        bool
+			False                                                           int `json:"samples_false"`
 			Escrow, Workers, Gateway, Auditors, Royalties, Burned, Refunded string
 		}
 	}
@@ -281,8 +281,9 @@ func TestRestartGoesOn(t *testing.T) {
 	// The whole network stops and comes back.
 	w.client.Close()
 	require.NoError(t, w.net.Close())
-	w.net, err = localnet.Start(t.Context(), localnet.Options{Home: w.home, Workers: 4, Version: "test"})
+	again, err := localnet.Start(t.Context(), localnet.Options{Home: w.home, Workers: 4, Version: "test"})
 	require.NoError(t, err)
+	w.net = again
 	w.run("crawl", "--resume", fmt.Sprint(jobs[0].Id), "--out", out)
 	w.run("verify", out)
 	// 40 pages and a robots.txt; a task that was under way when the network stopped may

@@ -135,7 +135,8 @@ func (n *Network) startLedger(ctx context.Context, ring keys.Ring, reg prometheu
 			n.failed <- fmt.Errorf("the ledger stopped: %w", err)
 		}
 	}()
-	if err := n.node.WaitHeight(ctx, 1); err != nil {
+	// A node answers queries from its first block after a start on.
+	if err := n.node.WaitHeight(ctx, n.node.Height()+1); err != nil {
 		return err
 	}
 	n.client, err = client.New(ctx, n.node.Addrs().GRPC, ring)

@@ -95,25 +95,22 @@ func (v View) AccountOf(ctx context.Context, id work.JobID) (Account, error) {
 			}
 		}
 	}
-	ws, err := v.WorkerRecords(ctx, "", work.Name(j.Kind))
+	claims, err := v.Claims(ctx, id)
 	if err != nil {
 		return Account{}, err
 	}
-	for _, w := range ws {
-		k, err := work.KeyFromBytes(w.Key)
+	for _, c := range claims {
+		k, err := work.KeyFromBytes(c.Worker)
 		if err != nil {
 			return Account{}, err
 		}
-		c, err := v.Claimed(ctx, id, k)
+		w, err := v.WorkerRecord(ctx, k)
 		if err != nil {
 			return Account{}, err
-		}
-		if c.Units == 0 && !c.Forfeited {
-			continue
 		}
 		e := Earned{Worker: k, Operator: w.Operator, Units: c.Units, Forfeited: c.Forfeited, Amount: j.WorkerPrice.Mul(math.NewIntFromUint64(c.Units))}
 		if c.Forfeited {
-			e.Amount = math.ZeroInt()
+			e.Amount = math.ZeroInt() // it went back to the buyer
 		}
 		a.Earned = append(a.Earned, e)
 	}

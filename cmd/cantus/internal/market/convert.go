@@ -116,11 +116,3 @@ func PlainGateway(g types.Gateway) (work.Gateway, error) {
 	}
 	return work.Gateway{Address: g.Address, Key: k, URL: g.Url, FeeBps: g.FeeBps, Active: g.Status == types.Status_STATUS_ACTIVE}, nil
 }
-
-func wireProof(p work.Proof) types.Proof {
-	out := types.Proof{Index: p.Index}
-	for _, s := range p.Siblings {
-		out.Siblings = append(out.Siblings, types.Node{Hash: s.Hash[:], Sum: s.Sum})
-	}
-	return out
-}

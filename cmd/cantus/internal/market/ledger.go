@@ -90,11 +90,17 @@ func (g *Ledger) Worker(ctx context.Context, key work.PublicKey) (work.Worker, e
 
 func (g *Ledger) Claimed(ctx context.Context, job work.JobID, worker work.PublicKey) (scheduler.Claimed, error) {
 	c, err := g.View.Claimed(ctx, job, worker)
-	return scheduler.Claimed{Units: c.Units, Forfeited: c.Forfeited}, err
+	return scheduler.Claimed{Units: c.Drawn, Forfeited: c.Forfeited}, err
 }
 
 func (g *Ledger) Challenges(ctx context.Context) ([]scheduler.Challenge, error) {
-	jobs, err := g.JobRecords(ctx, "", g.address, true)
+	// Faulted jobs can be challenged too, so all of the gateway's are looked at: but only
+	// while it has open challenges at all.
+	me, err := g.GatewayRecord(ctx, g.address)
+	if err != nil || me.OpenChallenges == 0 {
+		return nil, err
+	}
+	jobs, err := g.JobRecords(ctx, "", g.address, false)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +141,7 @@ func (g *Ledger) CommitEpoch(ctx context.Context, c scheduler.Commitment) error 
 func (g *Ledger) OpenReceipts(ctx context.Context, job work.JobID, epoch uint64, openings []scheduler.Opening) error {
 	m := &types.MsgOpenReceipts{Gateway: g.address, Job: uint64(job), Epoch: epoch}
 	for _, o := range openings {
-		m.Openings = append(m.Openings, types.Opening{Sample: o.Sample, Receipt: o.Receipt, Proof: wireProof(o.Proof)})
+		m.Openings = append(m.Openings, types.Opening{Sample: o.Sample, Receipt: o.Receipt, Proof: types.ProofOf(o.Proof)})
 	}
 	return g.chain.Send(ctx, m)
 }
@@ -173,5 +179,5 @@ func (g *Ledger) AnswerChallenge(ctx context.Context, id, epoch uint64, pay sche
 }
 
 func payProof(c scheduler.PayProof) types.PayProof {
-	return types.PayProof{Worker: c.Worker[:], Units: c.Units, Proof: wireProof(c.Proof)}
+	return types.PayProof{Worker: c.Worker[:], Units: c.Units, Proof: types.ProofOf(c.Proof)}
 }

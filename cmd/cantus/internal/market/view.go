@@ -145,6 +145,21 @@ func (v View) Claimed(ctx context.Context, job work.JobID, worker work.PublicKey
 	return r.Claimed, nil
 }
 
+// Claims are what the workers of a job were paid so far, by worker.
+func (v View) Claims(ctx context.Context, job work.JobID) ([]types.Claimed, error) {
+	claims, err := all(ctx, func(p *query.PageRequest) ([]types.Claimed, *query.PageResponse, error) {
+		r, err := v.Work.Claims(ctx, &types.QueryClaimsRequest{Job: uint64(job), Pagination: p})
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.Claims, r.Pagination, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the claims of job %d: %w", job, err)
+	}
+	return claims, nil
+}
+
 // WorkerRecord is a worker as the ledger writes it.
 func (v View) WorkerRecord(ctx context.Context, key work.PublicKey) (types.Worker, error) {
 	r, err := v.Work.Worker(ctx, &types.QueryWorkerRequest{Key: key.String()})
