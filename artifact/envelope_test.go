@@ -48,11 +48,14 @@ func decimal(t *testing.T, s string) *big.Int {
 }
 
 func TestDSSEProtocolVector(t *testing.T) {
-	key := p256{ecdsa.PublicKey{
-		Curve: elliptic.P256(),
-		X:     decimal(t, "46950820868899156662930047687818585632848591499744589407958293238635476079160"),
-		Y:     decimal(t, "5640078356564379163099075877009565129882514886557779369047442380624545832820"),
-	}}
+	// The vector gives the point as two decimals; SEC 1 writes 4, X and Y.
+	point := make([]byte, 65)
+	point[0] = 4
+	decimal(t, "46950820868899156662930047687818585632848591499744589407958293238635476079160").FillBytes(point[1:33])
+	decimal(t, "5640078356564379163099075877009565129882514886557779369047442380624545832820").FillBytes(point[33:])
+	pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	require.NoError(t, err)
+	key := p256{*pub}
 	const payloadType = "http://example.com/HelloWorld"
 	require.Equal(t, "DSSEv1 29 http://example.com/HelloWorld 11 hello world", string(artifact.PAE(payloadType, []byte("hello world"))))
 

@@ -55,8 +55,6 @@ func (p planBatch) Delete(key []byte) {
 	_ = op.Finish()
 }
 
-func (j *job) planBatch(b *pebble.Batch) planBatch { return planBatch{b, j.prefix} }
-
 // errSpecAbsent says that the job's spec is not in the artifact store yet.
 var errSpecAbsent = errors.New("its spec is not in the artifact store yet")
 

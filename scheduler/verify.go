@@ -26,9 +26,6 @@ type claim struct {
 
 func (c *claim) refuse(format string, args ...any) { c.refusal = fmt.Sprintf(format, args...) }
 
-// good reports that the receipt holds.
-func (c *claim) good() bool { return c.task != nil && c.refusal == "" && c.err == nil }
-
 // verify checks claims of one job on as many cores as are free.
 func (s *Scheduler) verify(ctx context.Context, j *job, claims []*claim) {
 	var next atomic.Int64

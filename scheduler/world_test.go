@@ -229,15 +229,6 @@ func (w *world) start() {
 	require.NoError(w.t, err)
 }
 
-// crash stops the scheduler as a loss of power does, and starts another on what was left.
-func (w *world) crash(clone func(*vfs.MemFS) *vfs.MemFS) {
-	w.link.disconnect()
-	left := clone(w.fs.(*vfs.MemFS))
-	w.s.Close()
-	w.fs = left
-	w.start()
-}
-
 func (w *world) job(spec countSpec, escrow, epochBlocks int64) work.JobID {
 	b, err := work.Encode(spec)
 	require.NoError(w.t, err)

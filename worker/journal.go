@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"os"
 	"path/filepath"
 )
@@ -172,7 +171,7 @@ func replaceFile(path string, b []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(f, string(b))
+	_, err = f.Write(b)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(path+".new", path)

@@ -57,11 +57,6 @@ func (c *counts) errors() (n uint64) {
 	return n
 }
 
-// decided is how many addresses are neither queued nor out.
-func (c *counts) decided() uint64 {
-	return c.Pages + c.NoIndex + c.Skipped + c.Redirects + c.Sitemaps + c.Denied + c.Dropped + c.errors()
-}
-
 // figures are the counts as people see them.
 func (c *counts) figures() map[string]uint64 {
 	m := map[string]uint64{

@@ -111,10 +111,13 @@ func (j *jsonRPC) close() { j.http.Stop() }
 // depth cancel each other out of the method set, so the server never sees it.
 type ethAPI struct {
 	*eth.PublicAPI
-	withoutFill
+	withoutFill //lint:ignore U1000 embedded for what it hides
 }
 
+//lint:ignore U1000 see ethAPI
 type withoutFill struct{}
 
 // FillTransaction is here to hide the other one.
+//
+//lint:ignore U1000 see ethAPI
 func (withoutFill) FillTransaction() {}

@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -119,7 +118,6 @@ func noEOF(err error) error {
 type entryWriter struct {
 	receipts, records *outFile
 	z                 *zstd.Encoder
-	frame             bytes.Buffer
 }
 
 func newEntryWriter(dir, chain string, job work.JobID) (*entryWriter, error) {

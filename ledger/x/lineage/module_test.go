@@ -57,7 +57,7 @@ func TestMessagesAreSignedByTheirSender(t *testing.T) {
 	amino.RegisterInterface((*sdk.Msg)(nil), nil)
 	for _, m := range messages() {
 		require.NoError(t, m.(sdk.HasValidateBasic).ValidateBasic())
-		signers, _, err := cdc.GetMsgV1Signers(m.(proto.Message))
+		signers, _, err := cdc.GetMsgV1Signers(m)
 		require.NoError(t, err)
 		require.Equal(t, [][]byte{owner}, signers)
 
