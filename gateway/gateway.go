@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/cantus-network/cantus/artifact"
@@ -51,6 +52,13 @@ type Config struct {
 
 	Log     *slog.Logger
 	Metrics *prometheus.Registry
+}
+
+// NewRegistry is a registry with the process's own figures: memory, goroutines, descriptors.
+func NewRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
 }
 
 // Gateway is a running one.

@@ -350,10 +350,19 @@ func startCommand(o Options) *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	listen := listenFlags(cmd)
+	metrics := cmd.Flags().String("metrics", "", "serve Prometheus metrics on this loopback `address`, host:port")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		opts := node.Options{Listen: *listen}
+		if *metrics != "" {
+			reg, closeMetrics, err := serveMetrics(*metrics)
+			if err != nil {
+				return err
+			}
+			defer closeMetrics()
+			opts.Metrics = reg
+		}
 		if o.Log != nil {
 			opts.Logger = o.Log()
 		}

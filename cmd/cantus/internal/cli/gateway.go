@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/cantus-network/cantus/cmd/cantus/internal/market"
@@ -120,11 +119,6 @@ told otherwise; on any other address it wants a certificate.`,
 				return err
 			}
 			defer release()
-			stopProfiles, err := g.profiles()
-			if err != nil {
-				return err
-			}
-			defer stopProfiles()
 			s, err := g.connect(ctx)
 			if err != nil {
 				return err
@@ -156,7 +150,7 @@ told otherwise; on any other address it wants a certificate.`,
 				Listen: listen, PlaneListen: plane, PlaneWebSocket: websocket, Advertise: advertise,
 				CertFile: cert, KeyFile: key,
 				AllowLoopback: params.AllowLoopback, ClaimForWorkers: claim,
-				Docs: docs.Handler(), Log: log, Metrics: prometheus.NewRegistry(),
+				Docs: docs.Handler(), Log: log, Metrics: gateway.NewRegistry(),
 			})
 			if err != nil {
 				return err

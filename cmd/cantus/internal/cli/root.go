@@ -74,10 +74,11 @@ evidence that an outsider can check.
   cantus crawl https://example.org/ --out DIR
                                         crawl a site into a dataset, checked and paid
   cantus verify DIR                     check a dataset against its receipts and the ledger`,
-		Version:           version,
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		// Profiles last as long as the process: nothing has to stop them.
+		PersistentPreRunE: func(*cobra.Command, []string) error { return g.profiles() },
 	}
 	f := root.PersistentFlags()
 	f.StringVar(&g.homeFlag, "home", string(home.Default()), "directory for keys, state and configuration ($CANTUS_HOME)")

@@ -26,11 +26,6 @@ may fetch from loopback addresses. Ctrl-C stops it; the next "up" goes on where 
 			if err != nil {
 				return err
 			}
-			stopProfiles, err := g.profiles()
-			if err != nil {
-				return err
-			}
-			defer stopProfiles()
 			o.Home, o.Log, o.Version, o.Ledger = g.home(), log, g.version, l
 			o.Progress = func(s string) {
 				if !g.json {

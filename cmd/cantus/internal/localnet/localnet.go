@@ -90,7 +90,7 @@ func Start(ctx context.Context, o Options) (_ *Network, err error) {
 	}()
 	// What comes after a failed start may read the file: it must not name a dead network.
 	o.Home.ForgetNetwork()
-	registry := prometheus.NewRegistry()
+	registry := gateway.NewRegistry()
 
 	o.Progress("starting the ledger")
 	ring, err := keys.OpenUnencrypted(o.Home.Keyring())
