@@ -4,13 +4,13 @@
 # interrupted crawl that is resumed, and the errors that users meet.
 #
 #   test/e2e.sh            all of it (make e2e builds first)
-#   test/e2e.sh CASE...    only these: clients crawl interop resume restart errors
+#   test/e2e.sh CASE...    only these: clients crawl interop resume kill restart errors
 #
 # Needs curl, jq, nginx and Node, and `npm ci` in test/js and test/interop. KEEP=1 keeps what it
 # wrote; CANTUS_CORPUS names a directory for the corpus, kept between runs.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
-[ $# -gt 0 ] || set -- clients crawl interop resume restart errors
+[ $# -gt 0 ] || set -- clients crawl interop resume kill restart errors
 
 for program in curl jq node unshare; do command -v "$program" >/dev/null || die "$program is not installed"; done
 workplace e2e
@@ -29,7 +29,7 @@ crawl() { timeout --signal=INT "${CRAWL_SECONDS:-300}" "$CANTUS" crawl "$@" --ho
 
 # The corpus' host names, if this machine lets the network alone see them.
 wrapper=()
-if wants crawl || wants resume || wants interop; then
+if wants crawl || wants resume || wants kill || wants interop; then
   say "corpus"
   "$root/test/corpus/serve.sh" start "$corpus" >/dev/null
   cleanups+=("'$root/test/corpus/serve.sh' stop '$corpus'")
@@ -154,6 +154,29 @@ case_restart() {
   [ "$(cantus status --json | jq -r .height)" -ge "$height" ] || die "the ledger began anew"
   [ "$(cantus status --json | jq -r .books_ok)" = true ] || die "the ledger's books do not balance"
   cantus job list
+}
+
+case_kill() {
+  say "kill -9 of the whole network, three times in one crawl"
+  local out=$work/killed pid job rc=0 twice
+  mapfile -t urls < "$seeds"
+  cantus crawl "${urls[@]}" --out "$out" --max-pages 1000 --budget 50note >"$work/kill.log" 2>&1 &
+  pid=$!
+  started+=("$pid")
+  for _ in 1 2 3; do
+    sleep 2
+    kill -KILL "$network_pid"
+    wait "$network_pid" 2>/dev/null || true
+    network_up "$home" "${wrapper[@]}"
+  done
+  wait "$pid" || rc=$?
+  tail -25 "$work/kill.log"
+  [ "$rc" = 0 ] || die "the crawl did not outlive its network: exit code $rc"
+  job=$(newest_job "$home")
+  cantus verify "$out"
+  money "$job"
+  twice=$(cut -d' ' -f1 "$out/index.cdxj" | sort | uniq -d | head -5)
+  [ -z "$twice" ] || die "fetched twice: $twice"
 }
 
 # refused WANT COMMAND...: fails as it should, says WANT, and shows no stack trace.

@@ -320,31 +320,46 @@ func (j *crawlJob) order(ctx context.Context, gw *api.Client, spec []byte, budge
 	return opened.Job, nil
 }
 
+// lostTime is how long a network that stopped answering may take to come back before a
+// crawl gives up waiting for it. The job itself does not need the one who waits.
+const lostTime = 60 * time.Second
+
 // follow shows the job until every epoch is final.
 func (j *crawlJob) follow(ctx context.Context, gw *api.Client, id work.JobID) error {
 	defer j.show.Clear()
-	for {
+	for heard := time.Now(); ; {
 		record, err := j.session.JobRecord(ctx, id)
-		if err != nil {
-			return err
-		}
-		if market.Final(record.Status) {
-			return nil
-		}
-		p, err := gw.Job(ctx, id)
 		switch {
+		case err == nil && market.Final(record.Status):
+			return nil
 		case err == nil:
-			j.show.Update(progressLine(p), map[string]any{"event": "progress", "progress": p})
+			heard = time.Now()
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case !api.NotFound(err): // not taken up yet otherwise
-			j.show.Update(fmt.Sprintf("job %d: the gateway does not answer (%v)", id, err), map[string]any{"event": "waiting", "error": err.Error()})
+		case market.NotFound(err) || time.Since(heard) > lostTime:
+			return fmt.Errorf("%w; `cantus crawl --resume %d --out %s` goes on once the network answers", err, id, j.out)
+		default:
+			j.show.Update(fmt.Sprintf("job %d: waiting for the network to come back (%v)", id, err), map[string]any{"event": "waiting", "error": err.Error()})
+		}
+		if err == nil {
+			j.progress(ctx, gw, id)
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(150 * time.Millisecond):
 		}
+	}
+}
+
+// progress shows how the job gets on at its gateway, if that answers.
+func (j *crawlJob) progress(ctx context.Context, gw *api.Client, id work.JobID) {
+	p, err := gw.Job(ctx, id)
+	switch {
+	case err == nil:
+		j.show.Update(progressLine(p), map[string]any{"event": "progress", "progress": p})
+	case !api.NotFound(err) && ctx.Err() == nil: // not taken up yet otherwise
+		j.show.Update(fmt.Sprintf("job %d: the gateway does not answer (%v)", id, err), map[string]any{"event": "waiting", "error": err.Error()})
 	}
 }
 

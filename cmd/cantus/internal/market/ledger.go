@@ -97,6 +97,9 @@ func (g *Ledger) Challenges(ctx context.Context) ([]scheduler.Challenge, error) 
 	// Faulted jobs can be challenged too, so all of the gateway's are looked at: but only
 	// while it has open challenges at all.
 	me, err := g.GatewayRecord(ctx, g.address)
+	if NotFound(err) {
+		return nil, nil // not bonded yet: nobody can have a voucher of it
+	}
 	if err != nil || me.OpenChallenges == 0 {
 		return nil, err
 	}
