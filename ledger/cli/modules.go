@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -35,6 +36,10 @@ func moduleCommand(o Options, name string, aliases []string, short string) *cobr
 		Short:              short,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			args, err := takeInherited(cmd, args)
+			if err != nil {
+				return err
+			}
 			root, err := moduleTree(o)
 			if err != nil {
 				return err
@@ -62,6 +67,33 @@ func moduleCommand(o Options, name string, aliases []string, short string) *cobr
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 	}
+}
+
+// takeInherited sets the flags that the program gives all of its commands, --home among
+// them, and returns the rest of the arguments, which the modules' own commands parse.
+func takeInherited(cmd *cobra.Command, args []string) (rest []string, err error) {
+	for i := 0; i < len(args); i++ {
+		name, value, joined := strings.Cut(strings.TrimPrefix(args[i], "--"), "=")
+		f := cmd.InheritedFlags().Lookup(name)
+		if !strings.HasPrefix(args[i], "--") || f == nil {
+			rest = append(rest, args[i])
+			continue
+		}
+		switch {
+		case joined:
+		case f.NoOptDefVal != "": // a switch
+			value = f.NoOptDefVal
+		case i+1 == len(args):
+			return nil, fmt.Errorf("flag needs an argument: --%s", name)
+		default:
+			i++
+			value = args[i]
+		}
+		if err := cmd.InheritedFlags().Set(name, value); err != nil {
+			return nil, fmt.Errorf("--%s: %w", name, err)
+		}
+	}
+	return rest, nil
 }
 
 // moduleTree builds the commands of all modules under a root of their own.

@@ -90,9 +90,15 @@ and "cantus crawl --resume JOB --out DIR" picks it up; no page is fetched twice.
 				return err
 			}
 			if g.json {
-				return printJSON(cmd.OutOrStdout(), r)
+				err = printJSON(cmd.OutOrStdout(), r)
+			} else {
+				err = r.print(cmd.OutOrStdout())
 			}
-			return r.print(cmd.OutOrStdout())
+			if err == nil && r.Pages == 0 {
+				// What was tried is in the dataset, with its receipts; but nobody wanted that.
+				err = fmt.Errorf("no page could be fetched: %d errors, %d refusals, %d redirects; check the addresses and --scope", r.Counts.Errors, r.Counts.Refusals, r.Counts.Redirects)
+			}
+			return err
 		},
 	}
 	fl := c.Flags()
