@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/cantus-network/cantus/artifact"
@@ -29,6 +32,7 @@ type crawlResult struct {
 	Rate    float64        `json:"pages_per_second"` // from the first request to the last
 	Crawled float64        `json:"crawl_seconds"`    // the same span
 	Seconds float64        `json:"seconds"`          // from order, or resumption, to dataset
+	Figures string         `json:"figures,omitempty"` // of the crawl, where it found no page
 	Account market.Account `json:"account"`
 }
 
@@ -105,7 +109,25 @@ func (j *crawlJob) collect(ctx context.Context, gw *api.Client, rec home.Job) (c
 		r.Rate = float64(r.Pages) / r.Crawled
 	}
 	r.Seconds = time.Since(j.started).Seconds()
+	if r.Pages == 0 {
+		p, err := gw.Job(ctx, id)
+		if err != nil {
+			return r, err
+		}
+		r.Figures = figures(p.Counts)
+	}
 	return r, nil
+}
+
+// figures are a kind's own counts for people, those that aren't zero.
+func figures(counts map[string]uint64) string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		if n := counts[name]; n > 0 {
+			out = append(out, fmt.Sprintf("%s %d", name, n))
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // register puts the dataset on the ledger, once.

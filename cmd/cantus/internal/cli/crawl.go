@@ -96,7 +96,7 @@ and "cantus crawl --resume JOB --out DIR" picks it up; no page is fetched twice.
 			}
 			if err == nil && r.Pages == 0 {
 				// What was tried is in the dataset, with its receipts; but nobody wanted that.
-				err = fmt.Errorf("no page could be fetched: %d errors, %d refusals, %d redirects; check the addresses and --scope", r.Counts.Errors, r.Counts.Refusals, r.Counts.Redirects)
+				err = fmt.Errorf("no page could be fetched (%s): check the addresses and --scope", r.Figures)
 			}
 			return err
 		},
