@@ -29,9 +29,9 @@ type crawlResult struct {
 	Pages   uint64         `json:"pages"`
 	Bytes   uint64         `json:"bytes"`
 	Counts  dataset.Counts `json:"counts"`
-	Rate    float64        `json:"pages_per_second"` // from the first request to the last
-	Crawled float64        `json:"crawl_seconds"`    // the same span
-	Seconds float64        `json:"seconds"`          // from order, or resumption, to dataset
+	Rate    float64        `json:"pages_per_second"`  // from the first request to the last
+	Crawled float64        `json:"crawl_seconds"`     // the same span
+	Seconds float64        `json:"seconds"`           // from order, or resumption, to dataset
 	Figures string         `json:"figures,omitempty"` // of the crawl, where it found no page
 	Account market.Account `json:"account"`
 }
