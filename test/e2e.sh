@@ -48,6 +48,8 @@ network_up "$home" "${wrapper[@]}"
 cat "$home/network.json"
 
 case_clients() {
+  say "the signed formats, by a second implementation"
+  node "$root/test/vectors/check.mjs"
   say "clients from npm: ethers, viem, cosmjs"
   local key address
   key=$(od -An -vtx1 -N32 /dev/urandom | tr -d ' \n')

@@ -188,16 +188,27 @@ func (r crawlResult) print(w io.Writer) error {
 	return printAccount(w, r.Account)
 }
 
-// progressLine is a job's progress for people.
-func progressLine(p api.Job) string {
-	eta := ""
+// progressLine is a job's progress for people. Challenge is how many blocks the network
+// lets pass before an epoch settles.
+func progressLine(p api.Job, challenge int64) string {
+	line := fmt.Sprintf("job %d %s: %d pages, %s, %d queued, %d workers, spent %s",
+		p.ID, p.Phase, p.Counts["pages"], progress.Bytes(p.Counts["bytes"]), p.Queued, p.WorkerCount, notes(p.Spent))
+	if p.Phase == "running" {
+		line += fmt.Sprintf(", %.0f/s", p.Rate)
+	}
 	if p.ETASeconds > 0 {
-		eta = ", about " + (time.Duration(p.ETASeconds) * time.Second).String() + " left"
+		line += ", about " + (time.Duration(p.ETASeconds) * time.Second).String() + " left"
 	}
-	trouble := ""
+	if n := len(p.Epochs); n > 0 && p.Phase == "settling" {
+		e := p.Epochs[n-1]
+		if e.Status == "" {
+			line += fmt.Sprintf("; epoch %d is being committed", e.Number)
+		} else {
+			line += fmt.Sprintf("; epoch %d is %s, final from block %d on, now %d", e.Number, e.Status, e.CommitHeight+challenge, p.Height)
+		}
+	}
 	if p.Trouble != "" {
-		trouble = "; " + p.Trouble
+		line += "; " + p.Trouble
 	}
-	return fmt.Sprintf("job %d %s: %d pages, %.0f/s, %s, %d queued, %d workers, spent %s%s%s",
-		p.ID, p.Phase, p.Counts["pages"], p.Rate, progress.Bytes(p.Counts["bytes"]), p.Queued, p.WorkerCount, notes(p.Spent), eta, trouble)
+	return line
 }

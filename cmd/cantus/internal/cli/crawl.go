@@ -333,6 +333,10 @@ const lostTime = 60 * time.Second
 // follow shows the job until every epoch is final.
 func (j *crawlJob) follow(ctx context.Context, gw *api.Client, id work.JobID) error {
 	defer j.show.Clear()
+	params, err := j.session.Params(ctx)
+	if err != nil {
+		return err
+	}
 	for heard := time.Now(); ; {
 		record, err := j.session.JobRecord(ctx, id)
 		switch {
@@ -348,7 +352,7 @@ func (j *crawlJob) follow(ctx context.Context, gw *api.Client, id work.JobID) er
 			j.show.Update(fmt.Sprintf("job %d: waiting for the network to come back (%v)", id, err), map[string]any{"event": "waiting", "error": err.Error()})
 		}
 		if err == nil {
-			j.progress(ctx, gw, id)
+			j.progress(ctx, gw, id, params.ChallengeBlocks)
 		}
 		select {
 		case <-ctx.Done():
@@ -359,11 +363,11 @@ func (j *crawlJob) follow(ctx context.Context, gw *api.Client, id work.JobID) er
 }
 
 // progress shows how the job gets on at its gateway, if that answers.
-func (j *crawlJob) progress(ctx context.Context, gw *api.Client, id work.JobID) {
+func (j *crawlJob) progress(ctx context.Context, gw *api.Client, id work.JobID, challenge int64) {
 	p, err := gw.Job(ctx, id)
 	switch {
 	case err == nil:
-		j.show.Update(progressLine(p), map[string]any{"event": "progress", "progress": p})
+		j.show.Update(progressLine(p, challenge), map[string]any{"event": "progress", "progress": p})
 	case !api.NotFound(err) && ctx.Err() == nil: // not taken up yet otherwise
 		j.show.Update(fmt.Sprintf("job %d: the gateway does not answer (%v)", id, err), map[string]any{"event": "waiting", "error": err.Error()})
 	}

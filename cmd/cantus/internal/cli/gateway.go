@@ -26,12 +26,7 @@ func gatewayList(g *globals) *cobra.Command {
 		Use:   "list",
 		Short: "List the ledger's gateways",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := g.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer s.Close()
+		RunE: g.withSession(func(cmd *cobra.Command, s *session, _ []string) error {
 			gs, err := s.GatewayRecords(cmd.Context())
 			if err != nil {
 				return err
@@ -44,7 +39,7 @@ func gatewayList(g *globals) *cobra.Command {
 				rows = append(rows, []string{r.Address, r.Url, statusName(r.Status), chain.FormatAmount(r.Bond), percent(r.FeeBps), fmt.Sprint(r.OpenJobs), fmt.Sprint(r.Faults)})
 			}
 			return table(cmd.OutOrStdout(), rows)
-		},
+		}),
 	}
 }
 

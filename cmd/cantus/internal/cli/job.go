@@ -41,12 +41,7 @@ func jobCommand(g *globals) *cobra.Command {
 		Use:   "list",
 		Short: "List the ledger's jobs",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := g.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer s.Close()
+		RunE: g.withSession(func(cmd *cobra.Command, s *session, _ []string) error {
 			buyer := ""
 			if mine != "" {
 				a, err := s.account(mine)
@@ -77,7 +72,7 @@ func jobCommand(g *globals) *cobra.Command {
 				return printJSON(cmd.OutOrStdout(), rows)
 			}
 			return table(cmd.OutOrStdout(), out)
-		},
+		}),
 	}
 	list.Flags().StringVar(&mine, "buyer", "", "only this account's")
 	list.Flags().BoolVar(&live, "live", false, "only open and closing ones")

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"cosmossdk.io/math"
+	"github.com/spf13/cobra"
+
 	sdk "github.com/cosmos/cosmos-sdk/types"
 
 	"github.com/cantus-network/cantus/cmd/cantus/internal/home"
@@ -70,6 +72,18 @@ func (g *globals) tryConnect(ctx context.Context) (*session, error) {
 	short, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	return g.connect(short)
+}
+
+// withSession makes a command's body of f, on the network that the flags name.
+func (g *globals) withSession(f func(cmd *cobra.Command, s *session, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		s, err := g.connect(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		return f(cmd, s, args)
+	}
 }
 
 // Close ends the connection.

@@ -24,13 +24,8 @@ func statusCommand(g *globals) *cobra.Command {
 		Use:   "status",
 		Short: "Show the network: its endpoints, height, workers, jobs and whether its books balance",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: g.withSession(func(cmd *cobra.Command, s *session, _ []string) (err error) {
 			ctx := cmd.Context()
-			s, err := g.connect(ctx)
-			if err != nil {
-				return err
-			}
-			defer s.Close()
 			v := statusView{Network: s.net}
 			if v.Height, err = s.ledger.Height(ctx); err != nil {
 				return err
@@ -71,6 +66,6 @@ func statusCommand(g *globals) *cobra.Command {
 				{"books", state},
 				{"burned", notes(v.Burned)},
 			})
-		},
+		}),
 	}
 }

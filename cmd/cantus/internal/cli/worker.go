@@ -29,12 +29,7 @@ func workerList(g *globals) *cobra.Command {
 		Use:   "list",
 		Short: "List the ledger's workers",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := g.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer s.Close()
+		RunE: g.withSession(func(cmd *cobra.Command, s *session, _ []string) error {
 			ws, err := s.WorkerRecords(cmd.Context(), operator, work.Name(kind))
 			if err != nil {
 				return err
@@ -50,7 +45,7 @@ func workerList(g *globals) *cobra.Command {
 				})
 			}
 			return table(cmd.OutOrStdout(), rows)
-		},
+		}),
 	}
 	c.Flags().StringVar(&operator, "operator", "", "only this address's")
 	c.Flags().StringVar(&kind, "kind", "", "only those that do this kind")
