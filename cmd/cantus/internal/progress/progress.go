@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/term"
 )
 
 // Mode is how progress is shown.
@@ -39,7 +40,6 @@ type Printer struct {
 	mode  Mode
 	every time.Duration
 	last  time.Time
-	width int
 }
 
 // New returns a printer on w.
@@ -93,10 +93,23 @@ func (p *Printer) Clear() {
 	}
 }
 
+// rewrite puts line in the place of the one before. One that is wider than the terminal is
+// cut, as the rest would wrap into a line that can't be taken back.
 func (p *Printer) rewrite(line string) {
-	n := len([]rune(line))
-	fmt.Fprintf(p.w, "\r%s%s\r%s", line, strings.Repeat(" ", max(0, p.width-n)), line)
-	p.width = n
+	if r, wide := []rune(line), columns(p.w)-1; len(r) > wide {
+		line = string(r[:wide])
+	}
+	fmt.Fprintf(p.w, "\r\x1b[K%s", line)
+}
+
+// columns is the terminal's width, 80 where it does not say.
+func columns(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 1 {
+			return n
+		}
+	}
+	return 80
 }
 
 func (p *Printer) json(v any) {
