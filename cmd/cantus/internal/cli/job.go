@@ -20,6 +20,17 @@ func parseJobID(s string) (work.JobID, error) {
 	return work.JobID(id), nil
 }
 
+// withJob makes a command's body of f, on the job that its argument names.
+func (g *globals) withJob(f func(cmd *cobra.Command, s *session, id work.JobID) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		id, err := parseJobID(args[0])
+		if err != nil {
+			return err
+		}
+		return g.withSession(func(cmd *cobra.Command, s *session, _ []string) error { return f(cmd, s, id) })(cmd, args)
+	}
+}
+
 type jobRow struct {
 	ID       uint64 `json:"id"`
 	Kind     string `json:"kind"`
@@ -80,16 +91,7 @@ func jobCommand(g *globals) *cobra.Command {
 		Use:   "show JOB",
 		Short: "Show a job: epochs, audits, and its money to the last anote",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := parseJobID(args[0])
-			if err != nil {
-				return err
-			}
-			s, err := g.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer s.Close()
+		RunE: g.withJob(func(cmd *cobra.Command, s *session, id work.JobID) error {
 			a, err := s.AccountOf(cmd.Context(), id)
 			if err != nil {
 				return err
@@ -98,23 +100,14 @@ func jobCommand(g *globals) *cobra.Command {
 				return printJSON(cmd.OutOrStdout(), a)
 			}
 			return printAccount(cmd.OutOrStdout(), a)
-		},
+		}),
 	}
 	var from string
 	closeJob := &cobra.Command{
 		Use:   "close JOB",
 		Short: "Stop a job of yours: what was done is still checked and paid, the rest is refunded",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := parseJobID(args[0])
-			if err != nil {
-				return err
-			}
-			s, err := g.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer s.Close()
+		RunE: g.withJob(func(cmd *cobra.Command, s *session, id work.JobID) error {
 			a, err := s.account(from)
 			if err != nil {
 				return err
@@ -128,7 +121,7 @@ func jobCommand(g *globals) *cobra.Command {
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "job %d closes since block %d; `cantus job show %d` tells when the rest is refunded\n", id, height, id)
 			return nil
-		},
+		}),
 	}
 	closeJob.Flags().StringVar(&from, "from", "buyer", "the job's buyer")
 	c.AddCommand(list, show, closeJob)
