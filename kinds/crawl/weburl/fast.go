@@ -229,6 +229,9 @@ func fastHost(host string) bool {
 		}
 		rest = rest[dot+1:]
 	}
+	if last[0] == '-' {
+		return false // the library refuses it
+	}
 	if last[0] < '0' || last[0] > '9' {
 		return true
 	}

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"strings"
 
 	whatwg "github.com/nlnwa/whatwg-url/url"
@@ -44,7 +45,24 @@ type URL struct {
 	path uint16 // where the path begins
 }
 
-var parser = whatwg.NewParser()
+var parser = whatwg.NewParser(whatwg.WithPreParseHostFunc(func(_ *whatwg.Url, host string) string {
+	if signed(host) {
+		return " " // no host can hold a space, so the parser refuses it
+	}
+	return host
+}))
+
+// signed reports whether a host looks like an address of signed numbers. The library reads
+// "-0" as 0 and "0x-7f" as -127, so that one spelling would have two meanings; the standard
+// knows no signs there, and no name's last label begins with a digit or a dash.
+func signed(host string) bool {
+	if decoded, err := url.PathUnescape(host); err == nil {
+		host = decoded
+	}
+	last := strings.TrimSuffix(host, ".")
+	last = last[strings.LastIndexByte(last, '.')+1:]
+	return last != "" && last[0] != '[' && strings.ContainsRune("+-0123456789", rune(last[0])) && strings.ContainsAny(host, "+-")
+}
 
 // Parse reads an absolute address.
 func Parse(raw string) (URL, error) { return URL{}.Resolve(raw) }

@@ -40,6 +40,11 @@ func TestParse(t *testing.T) {
 		{in: "", err: ErrSyntax},
 		{in: "http://example.com:99999/", err: ErrSyntax},
 		{in: "http://exa mple.com/", err: ErrSyntax},
+		{in: "http://-0/", err: ErrSyntax},
+		{in: "http://0x-7f/", err: ErrSyntax},
+		{in: "http://1.%2D0.0.1/", err: ErrSyntax},
+		{in: "http://a.-1/", err: ErrSyntax},
+		{in: "http://-a.b-1.example/", want: "http://-a.b-1.example/"},
 		{in: "http://example.com/" + long, err: ErrTooLong},
 		{in: "http://" + strings.Repeat(long, 5), err: ErrTooLong},
 		{in: "http://a..b/", err: ErrHost},
@@ -216,6 +221,7 @@ func FuzzResolve(f *testing.F) {
 	f.Add("http://example.com/a/b", "../c?d#e")
 	f.Add("", "https://example.com:443/%2e/x")
 	f.Add("http://[::1]/", "//127.0.0.1:80")
+	f.Add("http:[::]", "//-0")
 	f.Fuzz(func(t *testing.T, base, ref string) {
 		if len(base) > 3*MaxLength || len(ref) > 3*MaxLength {
 			return
