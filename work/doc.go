@@ -6,11 +6,13 @@
 // # Map
 //
 //	kind.go      Kind: one sort of AI work, with Task, Result, Env and Needs
-//	optional.go  what a kind may offer besides: Planner
+//	optional.go  what a kind may offer besides: Planner, Spoiler
 //	receipt.go   Receipt: a worker's signed claim of one finished task
 //	voucher.go   Voucher: a gateway's signed promise of a worker's cumulative units
 //	verdict.go   Verdict: an auditor's finding, committed before it is revealed
 //	tree.go      Tree, Proof: Merkle sum trees over receipts and over cumulative units
+//	plant.go     Plants: receipts that a gateway knew to be wrong, shown afterwards
+//	cell.go      Cell: a part of a gateway; which one a worker belongs to
 //	sample.go    which receipts are audited, and by whom, from the ledger's beacon
 //	market.go    Job, Epoch, Worker, Gateway: the ledger's records as the others see them
 //	key.go       PublicKey, PrivateKey: Ed25519 node keys
@@ -24,6 +26,7 @@
 //	auditor   a worker that the beacon picked to check a receipt
 //	beacon    32 bytes that nobody knew when the epoch was committed
 //	bundle    tasks that belong together and go to one worker, in order, at a pace
+//	cell      a part of a gateway with its own workers, jobs and state
 //	commit    to post an epoch's roots on the ledger
 //	epoch     a numbered batch of a job's receipts, committed with two roots
 //	escrow    what a buyer locked up for a job
@@ -33,6 +36,8 @@
 //	lease     a task in a worker's hands until a deadline
 //	open      to show the ledger a sampled receipt with its proof
 //	operator  owns workers and is paid for them
+//	plant     a receipt that the gateway knows to be wrong, to see whether auditors look
+//	probation a worker's first audits, at a higher rate and with less work
 //	receipt   a worker's signed claim that a task has a result
 //	reveal    to show what a verdict's commitment hid
 //	sample    a receipt that the beacon drew

@@ -78,6 +78,8 @@ const (
 	domainAuditor    = "cantus/auditor/1"
 	domainBeacon     = "cantus/beacon/1"
 	domainSettled    = "cantus/settled/1"
+	domainPlants     = "cantus/plants/1"
+	domainCell       = "cantus/cell/1"
 )
 
 // domainBytes is what gets signed or hashed: the domain, a zero byte, the message. No

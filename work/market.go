@@ -24,6 +24,7 @@ type Job struct {
 	ID           JobID
 	Buyer        string
 	Gateway      string // its account's address
+	Cell         string // of the gateway; empty where it has none
 	Kind         Name
 	Spec         artifact.Digest
 	Escrow       *big.Int
@@ -96,6 +97,12 @@ type Epoch struct {
 	Beacon        [32]byte
 	Samples       []Sample
 	Label         Label
+	// ProbationReceipts and ProbationUnits are the first ones of the receipts tree, by
+	// workers on probation.
+	ProbationReceipts, ProbationUnits uint64
+	Plants                            artifact.Digest // commitment to the plants; zero for none
+	PlantsShown                       bool
+	PlantUnits                        uint64 // never paid; known once the plants were shown
 }
 
 // Sample is a drawn receipt and what its auditors said.
@@ -124,6 +131,9 @@ type Worker struct {
 	Network  string
 	Region   string
 	Active   bool // may be leased tasks
+	// Receipts of its that auditors upheld and found false, and plants that it passed as
+	// an auditor.
+	AuditsPassed, AuditsFailed, PlantsPassed uint64
 }
 
 // Gateway is a bonded gateway as the ledger has it.
@@ -133,4 +143,5 @@ type Gateway struct {
 	URL     string
 	FeeBps  uint32
 	Active  bool
+	Cells   []Cell
 }

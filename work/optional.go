@@ -14,6 +14,7 @@ import (
 //	interface  who calls it   what for
 //	Planner    the scheduler  to get a job's tasks; a kind without it takes its tasks
 //	                          one by one through its own routes
+//	Spoiler    the scheduler  to make plants, which show whether auditors look
 
 // Planner is a kind that derives a job's tasks from its spec and from earlier results.
 type Planner interface {
@@ -21,6 +22,13 @@ type Planner interface {
 	// committed batch left it. The plan owns the part of the scheduler's state that it is
 	// given and keeps nothing elsewhere. Blobs holds the bodies of results.
 	Plan(ctx context.Context, job JobID, spec []byte, state State, env PlanEnv) (Plan, error)
+}
+
+// Spoiler is a kind that can make a wrong result that looks right: it answers the task,
+// has the same meter, and only doing the task again shows what is wrong with it.
+type Spoiler interface {
+	// Spoil makes one from a right result, by env.Rand; its blobs go to env.Blobs.
+	Spoil(ctx context.Context, env Env, task Task, right Result) (Result, error)
 }
 
 // PlanEnv is what a plan gets from the gateway that it runs on.

@@ -41,12 +41,54 @@ func Samples(beacon [32]byte, units uint64, n int) []uint64 {
 	}
 	draws := make([]uint64, n)
 	for i := range draws {
-		var c [4]byte
-		binary.BigEndian.PutUint32(c[:], uint32(i))
-		h := domainHash(domainSample, beacon[:], c[:])
-		draws[i] = modulo(h, units)
+		draws[i] = draw(beacon, uint32(i), units)
 	}
 	return draws
+}
+
+// Shape is what an epoch's sampling goes by. The receipts of workers on probation come
+// first in the tree.
+type Shape struct {
+	Receipts, Units                   uint64
+	ProbationReceipts, ProbationUnits uint64 // of those
+}
+
+// Rates are how much of an epoch is audited, in basis points of its receipts. Workers on
+// probation are audited at the higher of the two.
+type Rates struct {
+	AuditBps     uint32
+	ProbationBps uint32
+	MaxSamples   uint32
+}
+
+// EpochSamples draws an epoch's units: first from those of the workers on probation, then
+// from the rest, each part at its own rate. MaxSamples holds for both together, and leaves
+// at least one sample to each part if it is 2 or more.
+func EpochSamples(beacon [32]byte, s Shape, r Rates) []uint64 {
+	if s.ProbationReceipts == 0 || s.ProbationUnits == 0 || s.ProbationReceipts > s.Receipts || s.ProbationUnits > s.Units {
+		return Samples(beacon, s.Units, SampleCount(s.Receipts, r.AuditBps, r.MaxSamples))
+	}
+	rest := s.Receipts - s.ProbationReceipts
+	limit := r.MaxSamples
+	if rest > 0 && limit > 1 {
+		limit--
+	}
+	n := SampleCount(s.ProbationReceipts, max(r.AuditBps, r.ProbationBps), limit)
+	draws := Samples(beacon, s.ProbationUnits, n)
+	for i := range SampleCount(rest, r.AuditBps, r.MaxSamples-uint32(n)) {
+		if s.Units == s.ProbationUnits {
+			break
+		}
+		draws = append(draws, s.ProbationUnits+draw(beacon, uint32(n+i), s.Units-s.ProbationUnits))
+	}
+	return draws
+}
+
+// draw is the i-th sample's unit of so many.
+func draw(beacon [32]byte, i uint32, units uint64) uint64 {
+	var c [4]byte
+	binary.BigEndian.PutUint32(c[:], i)
+	return modulo(domainHash(domainSample, beacon[:], c[:]), units)
 }
 
 // modulo reduces a 256-bit number, so the bias is below 2⁻¹⁹².

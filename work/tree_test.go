@@ -187,3 +187,107 @@ func BenchmarkTree(b *testing.B) {
 		}
 	}
 }
+
+func TestEpochSamples(t *testing.T) {
+	beacon := [32]byte{7}
+	shape := work.Shape{Receipts: 1000, Units: 5000, ProbationReceipts: 100, ProbationUnits: 300}
+	rates := work.Rates{AuditBps: 100, ProbationBps: 2000, MaxSamples: 64}
+	draws := work.EpochSamples(beacon, shape, rates)
+	first := 0
+	for i, u := range draws {
+		if u < 300 {
+			first++
+			if first != i+1 {
+				t.Fatalf("sample %d falls on a unit of the probation part, behind others", i)
+			}
+		}
+		if u >= 5000 {
+			t.Fatalf("sample %d is unit %d of 5000", i, u)
+		}
+	}
+	if first != 20 || len(draws) != 29 {
+		t.Errorf("%d samples, %d of them on probation, want 29 and 20", len(draws), first)
+	}
+	shape.ProbationReceipts, shape.ProbationUnits = 0, 0
+	if got, want := work.EpochSamples(beacon, shape, rates), work.Samples(beacon, 5000, 10); !slices.Equal(got, want) {
+		t.Errorf("without probation %v, want %v", got, want)
+	}
+	for _, c := range []struct {
+		shape work.Shape
+		max   uint32
+		want  int
+	}{
+		{work.Shape{Receipts: 10, Units: 10, ProbationReceipts: 10, ProbationUnits: 10}, 64, 2},
+		{work.Shape{Receipts: 1000, Units: 1000, ProbationReceipts: 999, ProbationUnits: 999}, 8, 8},
+		{work.Shape{Receipts: 2, Units: 2, ProbationReceipts: 1, ProbationUnits: 1}, 1, 1},
+		{work.Shape{Receipts: 2, Units: 2, ProbationReceipts: 1, ProbationUnits: 2}, 8, 1},
+		{work.Shape{}, 8, 0},
+	} {
+		if got := len(work.EpochSamples(beacon, c.shape, work.Rates{AuditBps: 100, ProbationBps: 2000, MaxSamples: c.max})); got != c.want {
+			t.Errorf("%+v at most %d: %d samples, want %d", c.shape, c.max, got, c.want)
+		}
+	}
+}
+
+func TestPlants(t *testing.T) {
+	p := work.Plants{Chain: "c", Job: 1, Epoch: 2, Indices: []uint64{3, 9}, Salt: [32]byte{1}}
+	c, err := p.Commitment()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Check(c); err != nil {
+		t.Error(err)
+	}
+	if !p.Has(9) || p.Has(4) {
+		t.Error("Has is wrong")
+	}
+	for name, change := range map[string]func(*work.Plants){
+		"chain": func(p *work.Plants) { p.Chain = "d" },
+		"job":   func(p *work.Plants) { p.Job++ },
+		"epoch": func(p *work.Plants) { p.Epoch++ },
+		"fewer": func(p *work.Plants) { p.Indices = p.Indices[:1] },
+		"none":  func(p *work.Plants) { p.Indices = nil },
+		"order": func(p *work.Plants) { p.Indices = []uint64{9, 3} },
+		"twice": func(p *work.Plants) { p.Indices = []uint64{3, 3} },
+		"many":  func(p *work.Plants) { p.Indices = make([]uint64, work.MaxPlants+1) },
+		"salt":  func(p *work.Plants) { p.Salt[31]++ },
+	} {
+		q := p
+		q.Indices = slices.Clone(p.Indices)
+		change(&q)
+		if q.Check(c) == nil {
+			t.Errorf("%s changed, and the commitment still holds", name)
+		}
+	}
+}
+
+func TestCellOf(t *testing.T) {
+	names := []string{"a", "b", "c", "d"}
+	count := map[string]int{}
+	moved := 0
+	for i := range 4000 {
+		k := work.PublicKey{byte(i), byte(i >> 8), 1}
+		c := work.CellOf(k, names)
+		count[c]++
+		if back := work.CellOf(k, []string{"d", "c", "b", "a"}); back != c {
+			t.Fatalf("the order of the names matters: %s or %s", c, back)
+		}
+		if now := work.CellOf(k, []string{"a", "b", "c", "d", "e"}); now != c {
+			moved++
+			if now != "e" {
+				t.Fatalf("a worker moved from %s to %s because e came", c, now)
+			}
+		}
+	}
+	for n, c := range count {
+		if c < 850 || c > 1150 {
+			t.Errorf("cell %s got %d of 4000 workers", n, c)
+		}
+	}
+	if moved < 650 || moved > 950 {
+		t.Errorf("%d of 4000 workers moved to a fifth cell", moved)
+	}
+	if got := work.CellOf(work.PublicKey{1}, nil); got != "" {
+		t.Errorf("a cell of none: %q", got)
+	}
+}
