@@ -43,6 +43,9 @@ var nav = []section{
 		"adr/0004-session-bus.md",
 		"adr/0005-node-keys-hold-no-funds.md",
 		"adr/0006-unit-price-split.md",
+		"adr/0007-plants.md",
+		"adr/0008-cells.md",
+		"adr/0009-worker-accounts.md",
 	}},
 	{"Reference", []string{
 		"reference/glossary.md",
