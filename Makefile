@@ -1,5 +1,5 @@
 # Cantus. `make help` lists what there is; nothing here needs more than Go, but for
-# `make e2e`, which also uses Node, nginx and jq.
+# `make e2e…`, which also use Node, nginx, jq and openssl, and e2e-net iproute2.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -55,6 +55,18 @@ race: ## The same packages under the race detector (needs a C compiler)
 e2e: build ## A whole network on real input: clients from npm, 2,000 pages and more, money, resume
 	test/e2e.sh
 
+.PHONY: e2e-net
+e2e-net: build ## 4 validators, 2 gateways, 8 workers in network namespaces; parts die during a crawl (root)
+	test/net.sh
+
+.PHONY: e2e-upgrade
+e2e-upgrade: build ## The program of before an upgrade, the vote, today's program: on a running network
+	test/upgrade.sh
+
+.PHONY: e2e-kill
+e2e-kill: build ## kill -9 of ledger, gateway and workers at random moments; KILLS=50 for more than 10
+	test/kill.sh
+
 .PHONY: fuzz
 fuzz: ## Each fuzz target for FUZZTIME (10s)
 	.ci/fuzz $(FUZZTIME)
@@ -109,6 +121,18 @@ bench-crawl: build ## Pages a second through the whole network, and 50 pages fro
 .PHONY: bench-worker
 bench-worker: build ## Size of cantus-worker, and its memory when idle
 	bench/worker.sh
+
+.PHONY: bench-load
+bench-load: ## 10,000 workers on one gateway for ten minutes; ARGS='-for 60s' for a short run
+	bench/load.sh $(ARGS)
+
+.PHONY: bench-scale
+bench-scale: ## 2,000,000 workers in cells, and what a crawl of 100 billion pages takes
+	bench/scale.sh $(ARGS)
+
+.PHONY: bench-ledger
+bench-ledger: build ## The ledger's transactions a second and submit-to-final times
+	bench/ledger.sh
 
 .PHONY: bench-go
 bench-go: ## The Go benchmarks of the packages that do not link the ledger

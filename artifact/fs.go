@@ -85,7 +85,7 @@ func OpenFS(dir string, opts Options) (*FS, error) {
 		if f.lock != nil {
 			err = errors.Join(err, f.lock.Close())
 		}
-		return nil, fmt.Errorf("open the artifact store in %s: %w", dir, err)
+		return nil, fmt.Errorf("open the artifact store in %s: %w", dir, full(err))
 	}
 	return f, nil
 }
@@ -172,6 +172,9 @@ func (f *FS) Close() error {
 	var err error
 	if len(f.flight) == 0 {
 		err = os.WriteFile(filepath.Join(f.dir, cleanMark), nil, 0o600)
+		if isNoSpace(err) {
+			err = nil // nothing is lost without the mark: the next start syncs all directories
+		}
 	}
 	return errors.Join(err, f.lock.Close())
 }

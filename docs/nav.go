@@ -32,6 +32,7 @@ var nav = []section{
 		"observability.md",
 		"api.md",
 		"benchmarks.md",
+		"scale.md",
 	}},
 	{"Working on it", []string{
 		"development.md",

@@ -10,37 +10,53 @@ import (
 	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/artifact/httpstore"
 	"github.com/cantus-network/cantus/scheduler"
+	"github.com/cantus-network/cantus/work"
 )
 
 // The artifact interface. Uploads want a worker's token; whoever knows a digest may have
 // the blob: what auditors and outsiders check by must not depend on the gateway's favour.
 
 // caller checks a request's token and that its worker still is in good standing.
-func (g *Gateway) caller(r *http.Request) error {
+func (g *Gateway) caller(r *http.Request) (work.PublicKey, error) {
+	var none work.PublicKey
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
-		return failf(http.StatusUnauthorized, "unauthorized", "only workers store artifacts: send the token that Hello gave as a bearer token")
+		return none, failf(http.StatusUnauthorized, "unauthorized", "only workers store artifacts: send the token that Hello gave as a bearer token")
 	}
 	key, err := g.tokens.check(token)
 	if err != nil {
-		return failf(http.StatusUnauthorized, "unauthorized", "%v", err)
+		return none, failf(http.StatusUnauthorized, "unauthorized", "%v", err)
 	}
 	w, err := g.scheduler.Worker(r.Context(), key)
 	switch {
 	case errors.Is(err, scheduler.ErrNoWorker):
-		return failf(http.StatusForbidden, "forbidden", "nobody enrolled worker %s", key.Short())
+		return none, failf(http.StatusForbidden, "forbidden", "nobody enrolled worker %s", key.Short())
 	case err != nil:
 		g.log.Warn("an upload is put off", "worker", key.Short(), "err", err)
-		return failf(http.StatusServiceUnavailable, "ledger", "the gateway can't reach the ledger at the moment: try again")
+		return none, failf(http.StatusServiceUnavailable, "ledger", "the gateway can't reach the ledger at the moment: try again")
 	}
 	if !w.Active {
-		return failf(http.StatusForbidden, "forbidden", "worker %s is paused, unbonding or jailed", key.Short())
+		return none, failf(http.StatusForbidden, "forbidden", "worker %s is paused, unbonding or jailed", key.Short())
 	}
-	return nil
+	return key, nil
 }
 
 func (g *Gateway) postArtifacts(w http.ResponseWriter, r *http.Request) (any, error) {
-	if err := g.caller(r); err != nil {
+	key, err := g.caller(r)
+	if err != nil {
+		return nil, err
+	}
+	size := r.ContentLength
+	if size < 0 || size > httpstore.MaxRequest {
+		size = httpstore.MaxRequest
+	}
+	if err := g.clients.fromWorker(r, key, classRequest, 1); err != nil {
+		return nil, err
+	}
+	if err := g.clients.fromWorker(r, key, classUpload, size); err != nil {
+		return nil, err
+	}
+	if err := g.clients.fromAddress(r, classUpload, size); err != nil {
 		return nil, err
 	}
 	release, err := g.uploads.reserve(r.Context(), r.ContentLength)

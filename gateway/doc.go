@@ -9,6 +9,11 @@
 //	upload.go    what an upload holds, and how much memory uploads take
 //	token.go     tokens that bind an upload to an enrolled worker
 //	limit.go     how much one client may ask
+//	guard.go     which jobs the scheduler gets to see
+//	health.go    /healthz, /readyz
+//	drain.go     stopping in order
+//	admin.go     the operator's own door
+//	cells.go     /v1/cells
 //
 // Types and a client are in gateway/api. The gateway holds two keys: its node key, which
 // signs vouchers, and, behind Config.Ledger, the account that its transactions are sent by.

@@ -2,11 +2,13 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -41,14 +43,27 @@ type Config struct {
 	PlaneWebSocket string // workers over WebSocket
 	// Advertise is the host name that others reach the gateway by; empty for the listeners'
 	// own addresses.
-	Advertise         string
-	CertFile, KeyFile string // PEM
+	Advertise string
+	TLS       *tls.Config // of both doors; nil for none
 
 	AllowLoopback   bool         // the network's genesis allows crawling loopback addresses
 	ClaimForWorkers bool         // send the workers' claims for them
 	Docs            http.Handler // served under /docs/; nil for none
 	Version         string
 	Quota           int64 // bytes of artifacts; 0 for as many as the disk takes
+
+	// Artifacts keeps the blobs; nil for files in Dir.
+	Artifacts artifact.Store
+	// Cells reads the gateway's cells from the ledger; nil where it has none.
+	Cells  func(context.Context) ([]work.Cell, error)
+	Limits Limits
+	// Decoys, PlantBps and Networks are the scheduler's: see scheduler.Config.
+	Decoys   []work.PrivateKey
+	PlantBps int
+	Networks func(netip.Addr) string
+	// Drain is how long tasks that are out may take to come in when Run's context ends or
+	// the operator asks for a stop; 0 to stop at once.
+	Drain time.Duration
 
 	Log     *slog.Logger
 	Metrics *prometheus.Registry
@@ -65,17 +80,27 @@ func NewRegistry() *prometheus.Registry {
 type Gateway struct {
 	cfg       Config
 	log       *slog.Logger
-	artifacts *artifact.FS
+	artifacts artifact.Store
+	files     *artifact.FS // the artifacts, where they are files of the gateway's own
 	scheduler *scheduler.Scheduler
 	plane     atomic.Pointer[plane.Server] // nil until it listens; the scheduler starts before
 	tokens    tokens
 	uploads   uploads
 	clients   *limiter
 	requests  *prometheus.HistogramVec
+	guard     *guard
+	cells     cells
+	database  *probe
+	store     *probe
+	draining  atomic.Bool
+	leave     func()        // asks Run to drain and end
+	leaving   chan struct{} // closed by leave
+	admin     *http.Server
 	listener  net.Listener
 	server    *http.Server
 	url       string
 	streams   atomic.Int64
+	trees     chan struct{} // one token for whoever builds a tree
 	closing   chan struct{} // closed when Close begins
 	once      sync.Once
 	closeErr  error
@@ -93,13 +118,19 @@ func New(cfg Config) (_ *Gateway, err error) {
 	switch {
 	case cfg.Chain == "" || cfg.Address == "" || cfg.Dir == "" || cfg.Ledger == nil || len(cfg.Kinds) == 0:
 		return nil, errors.New("gateway: Config lacks chain, address, directory, ledger or kinds")
-	case (cfg.CertFile == "") != (cfg.KeyFile == ""):
-		return nil, errors.New("gateway: a certificate needs its key, and a key its certificate")
+	case cfg.Artifacts != nil && cfg.Quota != 0:
+		return nil, errors.New("gateway: a quota is for artifacts in files: give the store of Config.Artifacts its own")
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	g := &Gateway{cfg: cfg, log: cfg.Log, clients: newLimiter(), closing: make(chan struct{}), tokens: newTokens(cfg.Key), uploads: newUploads()}
+	g := &Gateway{
+		cfg: cfg, log: cfg.Log, clients: newLimiter(cfg.Limits), closing: make(chan struct{}), leaving: make(chan struct{}), trees: make(chan struct{}, 2),
+		tokens: newTokens(cfg.Key), uploads: newUploads(), cells: cells{read: cfg.Cells},
+	}
+	g.leave = sync.OnceFunc(func() { close(g.leaving) })
+	g.guard = newGuard(cfg.Ledger, g.clients)
+	g.newProbes()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.Close())
@@ -109,11 +140,23 @@ func New(cfg Config) (_ *Gateway, err error) {
 		Name: "cantus_gateway_request_seconds", Help: "HTTP requests by route and status.",
 		Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9),
 	}, []string{"route", "status"})
-	if err := cfg.Metrics.Register(g.requests); err != nil {
-		return nil, fmt.Errorf("gateway: register metrics: %w", err)
+	streams := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "cantus_gateway_streams", Help: "Event streams that are open."}, func() float64 { return float64(g.streams.Load()) })
+	draining := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "cantus_gateway_draining", Help: "1 while the gateway is about to stop."}, func() float64 {
+		if g.Draining() {
+			return 1
+		}
+		return 0
+	})
+	for _, c := range []prometheus.Collector{g.requests, g.clients.refused, streams, draining} {
+		if err := cfg.Metrics.Register(c); err != nil {
+			return nil, fmt.Errorf("gateway: register metrics: %w", err)
+		}
 	}
-	if g.artifacts, err = artifact.OpenFS(filepath.Join(cfg.Dir, "artifacts"), artifact.Options{Quota: cfg.Quota}); err != nil {
-		return nil, err
+	if g.artifacts = cfg.Artifacts; g.artifacts == nil {
+		if g.files, err = artifact.OpenFS(filepath.Join(cfg.Dir, "artifacts"), artifact.Options{Quota: cfg.Quota}); err != nil {
+			return nil, err
+		}
+		g.artifacts = g.files
 	}
 	ports, err := readPorts(cfg.Dir)
 	if err != nil {
@@ -123,7 +166,7 @@ func New(cfg Config) (_ *Gateway, err error) {
 		return nil, err
 	}
 	g.scheduler, err = scheduler.Open(scheduler.Config{
-		Chain: cfg.Chain, Key: cfg.Key, Ledger: cfg.Ledger, Kinds: cfg.Kinds, Artifacts: g.artifacts,
+		Chain: cfg.Chain, Key: cfg.Key, Ledger: g.guard, Kinds: cfg.Kinds, Artifacts: g.artifacts,
 		Dir: filepath.Join(cfg.Dir, "scheduler"),
 		Nudge: func(k work.PublicKey) {
 			if p := g.plane.Load(); p != nil {
@@ -132,18 +175,24 @@ func New(cfg Config) (_ *Gateway, err error) {
 		},
 		AllowPrivate:    allowLoopback(cfg.AllowLoopback),
 		ClaimForWorkers: cfg.ClaimForWorkers,
-		Log:             cfg.Log, Metrics: cfg.Metrics,
+		Decoys:          cfg.Decoys, PlantBps: cfg.PlantBps, Networks: cfg.Networks,
+		Log: cfg.Log, Metrics: cfg.Metrics,
 	})
 	if err != nil {
 		return nil, err
 	}
+	g.guard.serve(g.scheduler)
 	if err := g.listenPlane(ports); err != nil {
 		return nil, err
 	}
 	if err := ports.write(cfg.Dir); err != nil {
 		return nil, err
 	}
+	if err := g.openAdmin(); err != nil {
+		return nil, err
+	}
 	g.server = &http.Server{
+		TLSConfig:         cfg.TLS,
 		Handler:           g.routes(promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{})),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       2 * time.Minute,
@@ -160,7 +209,7 @@ func (g *Gateway) listen(p *ports) error {
 	if addr == "" {
 		addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(p.HTTP))
 	}
-	if !loopback(addr) && g.cfg.CertFile == "" {
+	if !loopback(addr) && g.cfg.TLS == nil {
 		return fmt.Errorf("gateway: %s can be reached from other machines: give a certificate, or listen on loopback behind a proxy that has one", addr)
 	}
 	l, err := net.Listen("tcp", addr)
@@ -178,7 +227,7 @@ func (g *Gateway) listen(p *ports) error {
 
 func (g *Gateway) publicURL(addr net.Addr) string {
 	scheme := "http"
-	if g.cfg.CertFile != "" {
+	if g.cfg.TLS != nil {
 		scheme = "https"
 	}
 	host := addr.String()
@@ -196,7 +245,7 @@ func (g *Gateway) listenPlane(p *ports) error {
 		ws = net.JoinHostPort("127.0.0.1", strconv.Itoa(free(p.WebSocket)))
 	}
 	s, err := plane.Listen(plane.Config{
-		Listen: tcp, WebSocket: ws, Advertise: g.cfg.Advertise, CertFile: g.cfg.CertFile, KeyFile: g.cfg.KeyFile,
+		Listen: tcp, WebSocket: ws, Advertise: g.cfg.Advertise, TLS: g.cfg.TLS,
 		Gateway: g.cfg.Key.Public(), Authorize: g.authorize, Handler: handler{g},
 		Log: g.cfg.Log, Metrics: g.cfg.Metrics,
 	})
@@ -219,13 +268,24 @@ func (g *Gateway) Scheduler() *scheduler.Scheduler { return g.scheduler }
 // shutdownGrace is how long requests may take to end.
 const shutdownGrace = 5 * time.Second
 
-// Run serves until ctx ends or Close is called.
+// Run serves until ctx ends or the operator asks for a stop, when it drains, or until Close
+// is called.
 func (g *Gateway) Run(ctx context.Context) error {
-	defer context.AfterFunc(ctx, func() { g.Close() })()
+	served := make(chan struct{})
+	defer close(served)
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-g.leaving:
+		case <-served:
+			return
+		}
+		g.stop()
+	}()
 	g.log.Info("gateway serves", "url", g.url, "plane", g.plane.Load().URLs(), "address", g.cfg.Address)
 	var err error
-	if g.cfg.CertFile != "" {
-		err = g.server.ServeTLS(g.listener, g.cfg.CertFile, g.cfg.KeyFile)
+	if g.cfg.TLS != nil {
+		err = g.server.ServeTLS(g.listener, "", "")
 	} else {
 		err = g.server.Serve(g.listener)
 	}
@@ -251,14 +311,15 @@ func (g *Gateway) Close() error {
 		if g.listener != nil {
 			g.listener.Close()
 		}
+		g.closeAdmin()
 		if p := g.plane.Load(); p != nil {
 			p.Close()
 		}
 		if g.scheduler != nil {
 			errs = append(errs, g.scheduler.Close())
 		}
-		if g.artifacts != nil {
-			errs = append(errs, g.artifacts.Close())
+		if g.files != nil {
+			errs = append(errs, g.files.Close())
 		}
 		g.closeErr = errors.Join(errs...)
 	})

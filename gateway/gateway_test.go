@@ -109,6 +109,9 @@ func (c *chainOf) FinishJob(_ context.Context, id work.JobID) error {
 func (c *chainOf) Claimed(context.Context, work.JobID, work.PublicKey) (scheduler.Claimed, error) {
 	return scheduler.Claimed{}, nil
 }
+func (c *chainOf) RevealPlants(context.Context, work.JobID, uint64, [work.SaltSize]byte, []scheduler.CommittedReceipt) error {
+	return nil
+}
 func (c *chainOf) Challenges(context.Context) ([]scheduler.Challenge, error) { return nil, nil }
 func (c *chainOf) OpenReceipts(context.Context, work.JobID, uint64, []scheduler.Opening) error {
 	return errors.New("nothing was drawn")

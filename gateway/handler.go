@@ -25,6 +25,9 @@ type handler struct{ g *Gateway }
 var _ plane.Handler = handler{}
 
 func (h handler) Hello(ctx context.Context, key work.PublicKey, r plane.HelloRequest) (plane.HelloReply, error) {
+	if h.g.Draining() {
+		return plane.HelloReply{}, errDraining()
+	}
 	reply, err := h.g.scheduler.Hello(ctx, key, r)
 	if err != nil {
 		return reply, err
@@ -36,6 +39,10 @@ func (h handler) Hello(ctx context.Context, key work.PublicKey, r plane.HelloReq
 }
 
 func (h handler) Lease(ctx context.Context, key work.PublicKey, r plane.LeaseRequest) (plane.LeaseReply, error) {
+	if h.g.Draining() {
+		// Audits and reveals have deadlines on the ledger and go on.
+		r.Max, r.Kinds = 0, nil
+	}
 	return h.g.scheduler.Lease(ctx, key, r)
 }
 

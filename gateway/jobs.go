@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math/big"
@@ -24,23 +26,6 @@ func (g *Gateway) getInfo(http.ResponseWriter, *http.Request) (any, error) {
 	return info, nil
 }
 
-// ledgerSilence is how long the ledger may fail before the gateway counts as not ready.
-const ledgerSilence = 30 * time.Second
-
-// getReady says whether the gateway can do its work now.
-func (g *Gateway) getReady(http.ResponseWriter, *http.Request) (any, error) {
-	h := g.scheduler.Health()
-	switch {
-	case h.Height == 0:
-		return nil, failf(http.StatusServiceUnavailable, "not_ready", "the ledger has not answered yet")
-	case h.Disk != nil:
-		return nil, failf(http.StatusServiceUnavailable, "not_ready", "%v", h.Disk)
-	case h.Ledger != nil && time.Since(h.Heard) > ledgerSilence:
-		return nil, failf(http.StatusServiceUnavailable, "not_ready", "the ledger does not answer since %s: %v", h.Heard.UTC().Format(time.RFC3339), h.Ledger)
-	}
-	return map[string]any{"status": "ready", "height": h.Height, "workers": h.Workers, "idle": h.Idle}, nil
-}
-
 // postSpec stores what a job is going to name by its digest.
 func (g *Gateway) postSpec(w http.ResponseWriter, r *http.Request) (any, error) {
 	name := work.Name(r.URL.Query().Get("kind"))
@@ -56,8 +41,14 @@ func (g *Gateway) postSpec(w http.ResponseWriter, r *http.Request) (any, error) 
 	if kind == nil {
 		return nil, failf(http.StatusNotFound, "unknown_kind", "this gateway does not sell %s: /v1/info lists what it sells", name)
 	}
+	if g.Draining() {
+		return nil, failf(http.StatusServiceUnavailable, "draining", "the gateway is about to stop: go to another, or try again later")
+	}
 	spec, err := body(w, r, work.MaxSpec)
 	if err != nil {
+		return nil, err
+	}
+	if err := g.clients.fromAddress(r, classSpecBytes, int64(len(spec))); err != nil {
 		return nil, err
 	}
 	needs, err := kind.Check(spec)
@@ -104,6 +95,9 @@ func (g *Gateway) getJob(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := g.guard.heldJob(id); err != nil {
+		return nil, err
+	}
 	p, err := g.scheduler.Progress(id)
 	if err != nil {
 		return nil, err
@@ -129,9 +123,9 @@ func (g *Gateway) getEvents(w http.ResponseWriter, r *http.Request) (any, error)
 		return nil, err
 	}
 	defer cancel()
-	if g.streams.Add(1) > maxStreams {
+	if most := int64(g.clients.limits.Streams); g.streams.Add(1) > most && most >= 0 {
 		g.streams.Add(-1)
-		return nil, failf(http.StatusServiceUnavailable, "too_many_streams", "%d event streams are open: ask for the job itself instead", maxStreams)
+		return nil, g.clients.refuse(classStream, 5*time.Second, "%d event streams are open: ask for the job itself instead", most)
 	}
 	defer g.streams.Add(-1)
 	ctl := http.NewResponseController(w)
@@ -216,7 +210,46 @@ func (g *Gateway) getReceipts(_ http.ResponseWriter, r *http.Request) (any, erro
 	return page, nil
 }
 
-func (g *Gateway) getPayList(_ http.ResponseWriter, r *http.Request) (any, error) {
+// payFor is how long what a pay tree says may be used again: a sealed epoch's never
+// changes, the newest settled one soon is another.
+const payFor, newestPayFor = time.Hour, 2 * time.Second
+
+func cachePay(w http.ResponseWriter, epoch uint64) {
+	age := payFor
+	if epoch == 0 {
+		age = newestPayFor
+	}
+	w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%.0f", age.Seconds()))
+}
+
+// building lets one caller at a time make the trees that the scheduler does not have at
+// hand: they cost time and memory by the number of workers.
+func (g *Gateway) building(ctx context.Context) (done func(), err error) {
+	select {
+	case g.trees <- struct{}{}:
+		return func() { <-g.trees }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (g *Gateway) getPlants(_ http.ResponseWriter, r *http.Request) (any, error) {
+	id, err := jobID(r)
+	if err != nil {
+		return nil, err
+	}
+	epoch, err := number("epoch", r.PathValue("n"))
+	if err != nil {
+		return nil, err
+	}
+	p, err := g.scheduler.Plants(id, epoch)
+	if err != nil {
+		return nil, err
+	}
+	return api.Plants{Shown: p.Epoch != 0, Salt: hex.EncodeToString(p.Salt[:]), Indices: append([]uint64{}, p.Indices...)}, nil
+}
+
+func (g *Gateway) getPayList(w http.ResponseWriter, r *http.Request) (any, error) {
 	id, err := jobID(r)
 	if err != nil {
 		return nil, err
@@ -231,6 +264,11 @@ func (g *Gateway) getPayList(_ http.ResponseWriter, r *http.Request) (any, error
 			return nil, invalid("from: %v", err)
 		}
 	}
+	done, err := g.building(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	list := api.PayList{Epoch: epoch, Workers: []api.PayEntry{}}
 	root, err := g.scheduler.PayList(id, epoch, from, func(w work.PublicKey, units uint64) bool {
 		if len(list.Workers) == api.MaxPay {
@@ -240,11 +278,15 @@ func (g *Gateway) getPayList(_ http.ResponseWriter, r *http.Request) (any, error
 		list.Workers = append(list.Workers, api.PayEntry{Worker: w, Units: units})
 		return true
 	})
+	if err != nil {
+		return nil, err
+	}
 	list.PayRoot, list.Units = artifact.Digest(root.Hash), root.Sum
-	return list, err
+	cachePay(w, epoch)
+	return list, nil
 }
 
-func (g *Gateway) getPay(_ http.ResponseWriter, r *http.Request) (any, error) {
+func (g *Gateway) getPay(w http.ResponseWriter, r *http.Request) (any, error) {
 	id, err := jobID(r)
 	if err != nil {
 		return nil, err
@@ -257,14 +299,23 @@ func (g *Gateway) getPay(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, invalid("%v", err)
 	}
-	p, err := g.scheduler.PayOf(id, epoch, worker)
+	done, err := g.building(r.Context())
 	if err != nil {
 		return nil, err
 	}
-	out := api.Pay{PayRoot: artifact.Digest(p.Root.Hash), Leaves: p.Root.Leaves, Total: p.Root.Sum, Worker: p.Worker, Epoch: p.Epoch, Units: p.Units, Index: p.Proof.Index, Siblings: []api.PayNode{}}
-	for _, s := range p.Proof.Siblings {
-		out.Siblings = append(out.Siblings, api.PayNode{Hash: artifact.Digest(s.Hash), Sum: s.Sum})
+	p, err := g.scheduler.PayOf(id, epoch, worker)
+	done()
+	if err != nil {
+		return nil, err
 	}
+	out := api.Pay{
+		Worker: p.Worker, Epoch: p.Epoch, Units: p.Units, Proof: api.PayProof{Index: p.Proof.Index, Siblings: []api.PayNode{}},
+		PayRoot: artifact.Digest(p.Root.Hash), Leaves: p.Root.Leaves, Total: p.Root.Sum,
+	}
+	for _, s := range p.Proof.Siblings {
+		out.Proof.Siblings = append(out.Proof.Siblings, api.PayNode{Hash: artifact.Digest(s.Hash), Sum: s.Sum})
+	}
+	cachePay(w, epoch)
 	return out, nil
 }
 

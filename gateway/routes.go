@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"math"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -22,12 +24,13 @@ type failure struct {
 	status  int
 	code    string
 	message string
+	retry   time.Duration // when to ask again; 0 where the status doesn't say to
 }
 
 func (f *failure) Error() string { return f.message }
 
 func failf(status int, code, format string, a ...any) error {
-	return &failure{status, code, fmt.Sprintf(format, a...)}
+	return &failure{status: status, code: code, message: fmt.Sprintf(format, a...)}
 }
 
 func invalid(format string, a ...any) error {
@@ -42,18 +45,20 @@ func (g *Gateway) routes(metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, f route) { mux.Handle(pattern, g.serve(pattern, f)) }
 	handle("GET /v1/info", g.getInfo)
+	handle("GET /v1/cells", g.getCells)
 	handle("POST /v1/specs", g.postSpec)
 	handle("GET /v1/jobs", g.getJobs)
 	handle("GET /v1/jobs/{id}", g.getJob)
 	handle("GET /v1/jobs/{id}/events", g.getEvents)
 	handle("GET /v1/jobs/{id}/receipts", g.getReceipts)
+	handle("GET /v1/jobs/{id}/epochs/{n}/plants", g.getPlants)
 	handle("GET /v1/jobs/{id}/epochs/{n}/pay", g.getPayList)
 	handle("GET /v1/jobs/{id}/epochs/{n}/pay/{worker}", g.getPay)
 	handle("GET /v1/jobs/{id}/pay/{worker}", g.getPay)
 	handle("POST /v1/artifacts", g.postArtifacts)
 	handle("POST /v1/artifacts/has", g.postHas)
 	handle("GET /v1/artifacts/{digest}", g.getArtifact)
-	handle("GET /healthz", func(http.ResponseWriter, *http.Request) (any, error) { return map[string]string{"status": "ok"}, nil })
+	handle("GET /healthz", g.getHealth)
 	handle("GET /readyz", g.getReady)
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		if ip := clientIP(r); ip == nil || !ip.IsLoopback() {
@@ -72,6 +77,16 @@ func (g *Gateway) routes(metrics http.Handler) http.Handler {
 	return mux
 }
 
+// dear are the routes that cost more than others, and what they are counted as besides.
+var dear = map[string]class{
+	"POST /v1/specs":                            classSpec,
+	"GET /v1/jobs/{id}/receipts":                classProof,
+	"GET /v1/jobs/{id}/epochs/{n}/plants":       classProof,
+	"GET /v1/jobs/{id}/epochs/{n}/pay":          classProof,
+	"GET /v1/jobs/{id}/epochs/{n}/pay/{worker}": classProof,
+	"GET /v1/jobs/{id}/pay/{worker}":            classProof,
+}
+
 // serve turns a route into a handler: limits, panics, errors, JSON, metrics.
 func (g *Gateway) serve(pattern string, f route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -83,17 +98,21 @@ func (g *Gateway) serve(pattern string, f route) http.Handler {
 		}
 		defer func() {
 			if v := recover(); v != nil && v != http.ErrAbortHandler {
-				g.log.Error("a request panicked", "route", pattern, "panic", v, "stack", string(debug.Stack()))
+				g.about(r).Error("a request panicked", "route", pattern, "panic", v, "stack", string(debug.Stack()))
 				g.fail(out, r, errors.New("internal error"))
 			}
 			g.requests.WithLabelValues(pattern, strconv.Itoa(out.code())).Observe(time.Since(began).Seconds())
 		}()
-		if !g.clients.allow(r, pattern == "POST /v1/specs") {
-			out.Header().Set("Retry-After", "1")
-			g.fail(out, r, failf(http.StatusTooManyRequests, "too_many_requests", "too many requests from %s: ask again in a second", r.RemoteAddr))
-			return
+		err := g.clients.fromAddress(r, classRequest, 1)
+		if err == nil {
+			if c, ok := dear[pattern]; ok {
+				err = g.clients.fromAddress(r, c, 1)
+			}
 		}
-		v, err := f(out, r)
+		var v any
+		if err == nil {
+			v, err = f(out, r)
+		}
 		switch {
 		case err != nil:
 			g.fail(out, r, err)
@@ -144,30 +163,43 @@ func (g *Gateway) fail(w *recorder, r *http.Request, err error) {
 	if w.status != 0 || errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		return // too late to say anything, or nobody listens
 	}
-	f := &failure{http.StatusInternalServerError, "internal", "the gateway failed; its log says why"}
+	f := &failure{status: http.StatusInternalServerError, code: "internal", message: "the gateway failed; its log says why"}
 	var mine *failure
 	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err, &mine):
 		f = mine
 	case errors.As(err, &tooLong):
-		f = &failure{http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("the body is longer than %d bytes", tooLong.Limit)}
+		f = &failure{status: http.StatusRequestEntityTooLarge, code: "too_large", message: fmt.Sprintf("the body is longer than %d bytes", tooLong.Limit)}
 	case errors.Is(err, scheduler.ErrUnknownJob), errors.Is(err, scheduler.ErrNotSealed), errors.Is(err, scheduler.ErrNoPay), errors.Is(err, artifact.ErrNotFound):
-		f = &failure{http.StatusNotFound, "not_found", err.Error()}
+		f = &failure{status: http.StatusNotFound, code: "not_found", message: err.Error()}
 	case errors.Is(err, artifact.ErrTooLarge):
-		f = &failure{http.StatusRequestEntityTooLarge, "too_large", err.Error()}
+		f = &failure{status: http.StatusRequestEntityTooLarge, code: "too_large", message: err.Error()}
 	case errors.Is(err, artifact.ErrFull):
-		f = &failure{http.StatusInsufficientStorage, "full", "the gateway's disk is full: try again later"}
+		f = &failure{status: http.StatusInsufficientStorage, code: "full", message: "the gateway's disk is full: try again later"}
 		g.log.Error("the artifact store is full", "err", err)
 	case errors.Is(err, scheduler.ErrClosed):
-		f = &failure{http.StatusServiceUnavailable, "closing", "the gateway is stopping: try again later"}
+		f = &failure{status: http.StatusServiceUnavailable, code: "closing", message: "the gateway is stopping: try again later"}
 	default:
-		g.log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		g.about(r).Error("a request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 	}
-	if f.status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
+	body := api.ErrorBody{Code: f.code, Message: f.message}
+	if f.status == http.StatusServiceUnavailable || f.status == http.StatusTooManyRequests {
+		body.RetryAfter = max(1, int(math.Ceil(f.retry.Seconds())))
+		w.Header().Set("Retry-After", strconv.Itoa(body.RetryAfter))
 	}
-	writeJSON(w, f.status, api.ErrorReply{Error: api.ErrorBody{Code: f.code, Message: f.message}})
+	writeJSON(w, f.status, api.ErrorReply{Error: body})
+}
+
+// about is the log with what a request is about: job, worker, artifact.
+func (g *Gateway) about(r *http.Request) *slog.Logger {
+	log := g.log
+	for key, part := range map[string]string{"job": "id", "epoch": "n", "worker": "worker", "artifact": "digest"} { // order-free: attributes
+		if v := r.PathValue(part); v != "" {
+			log = log.With(key, v)
+		}
+	}
+	return log
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

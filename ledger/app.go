@@ -164,6 +164,9 @@ func New(logger log.Logger, db dbm.DB, opts Options, baseOptions ...func(*baseap
 	app.buildAnte()
 	app.buildMempool(logger, opts)
 
+	if err := app.prepareUpgrades(); err != nil {
+		return nil, err
+	}
 	if err := app.LoadLatestVersion(); err != nil {
 		return nil, fmt.Errorf("load the ledger's latest state: %w", err)
 	}

@@ -3,12 +3,14 @@ package plane
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,7 +28,8 @@ type Options struct {
 	// TLS is what tls:// and wss:// use; nil for the system's certificates.
 	TLS *tls.Config
 	// ConnectTime bounds one attempt to connect, RequestTime one request that has no
-	// earlier deadline; 10 and 30 seconds if zero.
+	// earlier deadline; 10 and 30 seconds if zero. A connection on which a request was not
+	// answered in its time and nothing came for another ConnectTime is given up.
 	ConnectTime, RequestTime time.Duration
 	// ReconnectMin and ReconnectMax bound the wait between attempts to reconnect, which
 	// doubles from one to the next and is jittered; 250 ms and 30 s if zero.
@@ -60,6 +63,7 @@ type Client struct {
 	mu     sync.Mutex
 	link   context.Context // ends when the present connection is lost
 	unlink context.CancelFunc
+	socket *watched // under the present connection
 }
 
 // Dial connects a worker to the plane at url, which CheckURL describes.
@@ -86,7 +90,7 @@ func Dial(ctx context.Context, url string, key work.PrivateKey, opts Options) (*
 		nats.Name("cantus-worker"),
 		nats.Nkey(nkey, func(nonce []byte) ([]byte, error) { return signLogin(key, opts.Gateway, nonce) }),
 		nats.CustomInboxPrefix(inboxPrefix(c.worker)),
-		nats.SetCustomDialer(dialer{c.ctx, opts.ConnectTime}),
+		nats.SetCustomDialer(dialer{c}),
 		nats.Timeout(opts.ConnectTime),
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(),    // it may be enrolled, or bonded again, later
@@ -133,6 +137,10 @@ func Dial(ctx context.Context, url string, key work.PrivateKey, opts Options) (*
 }
 
 func (c *Client) loginError(err error) error {
+	var bad x509.CertificateInvalidError
+	if errors.As(err, &bad) && bad.Reason == x509.Expired {
+		return fmt.Errorf("%w: see whether this machine's clock is right; if it is, the gateway needs a new certificate", err)
+	}
 	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) {
 		return fmt.Errorf("%w: key %s: enrol it on the ledger, see that its operator's bond is there, and that the gateway's key is right", ErrLogin, c.worker)
 	}
@@ -190,13 +198,16 @@ func call[Rep, Req checker](ctx context.Context, c *Client, method string, r Req
 	if len(b) > MaxMessage {
 		return zero, fmt.Errorf("%w: %s: a request of %d bytes, at most %d: send less at once", ErrInvalid, method, len(b), MaxMessage)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, c.opts.RequestTime, fmt.Errorf("no reply within %v", c.opts.RequestTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, c.opts.RequestTime, fmt.Errorf("no reply within %v: %w", c.opts.RequestTime, context.DeadlineExceeded))
 	defer cancel()
 	ctx, lose := context.WithCancelCause(ctx)
 	defer lose(nil)
 	defer context.AfterFunc(c.present(), func() { lose(ErrDisconnected) })()
 	m, err := c.conn.RequestWithContext(ctx, requestSubject(c.worker, method), b)
 	if err != nil {
+		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			go c.probe()
+		}
 		return zero, fmt.Errorf("%s: %w", method, c.requestError(ctx, err))
 	}
 	reply, err := decodeReply[Rep](m.Data)
@@ -262,14 +273,55 @@ func signal(c chan<- struct{}) {
 	}
 }
 
-// dialer makes connections that can be given up.
-type dialer struct {
-	ctx  context.Context
-	time time.Duration
+// probe ends a connection on which nothing comes any more. A link can die without a word,
+// when a machine or a router on the way vanishes; the system would notice after many
+// minutes. The gateway's end answers a ping at once, however busy the gateway is, and on a
+// slow link something else of what it sends arrives.
+func (c *Client) probe() {
+	c.mu.Lock()
+	s := c.socket
+	c.mu.Unlock()
+	if s == nil || !s.probing.CompareAndSwap(false, true) {
+		return
+	}
+	defer s.probing.Store(false)
+	before := s.reads.Load()
+	if err := c.conn.FlushTimeout(c.opts.ConnectTime); err == nil || s.reads.Load() != before || c.ctx.Err() != nil {
+		return
+	}
+	c.opts.Log.Warn("nothing comes from the gateway any more: the connection is given up", "after", c.opts.RequestTime+c.opts.ConnectTime)
+	_ = s.Close() // the client reconnects
 }
+
+// watched is a socket that counts when something comes.
+type watched struct {
+	net.Conn
+	reads   atomic.Int64
+	probing atomic.Bool
+}
+
+// Read counts.
+func (w *watched) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	if n > 0 {
+		w.reads.Add(1)
+	}
+	return n, err
+}
+
+// dialer makes connections that can be given up.
+type dialer struct{ c *Client }
 
 // Dial is what NATS calls.
 func (d dialer) Dial(network, address string) (net.Conn, error) {
-	nd := net.Dialer{Timeout: d.time, KeepAlive: 30 * time.Second}
-	return nd.DialContext(d.ctx, network, address)
+	nd := net.Dialer{Timeout: d.c.opts.ConnectTime, KeepAlive: 30 * time.Second}
+	conn, err := nd.DialContext(d.c.ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	w := &watched{Conn: conn}
+	d.c.mu.Lock()
+	d.c.socket = w
+	d.c.mu.Unlock()
+	return w, nil
 }

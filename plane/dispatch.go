@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -101,7 +102,7 @@ func (s *Server) serve(p *peer, m *nats.Msg, method string, size int64) {
 		s.handlers.Done()
 	}()
 	start := time.Now()
-	reply, err := s.handle(p.key, method, m.Data)
+	reply, err := s.handle(p, method, m.Data)
 	s.metrics.seconds.WithLabelValues(method).Observe(time.Since(start).Seconds())
 	if err != nil {
 		s.refuse(m, method, s.wireError(p.key, method, err))
@@ -134,11 +135,29 @@ func (s *Server) wireError(worker work.PublicKey, method string, err error) *Err
 	return e
 }
 
+type remoteKey struct{}
+
+// WithRemote returns a context that says where a worker connected from.
+func WithRemote(ctx context.Context, a netip.Addr) context.Context {
+	return context.WithValue(ctx, remoteKey{}, a)
+}
+
+// Remote is the address that the worker whose request is being answered connected from, as
+// the server sees it: behind a proxy, the proxy's. It is not valid where nobody can tell.
+func Remote(ctx context.Context) netip.Addr {
+	a, _ := ctx.Value(remoteKey{}).(netip.Addr)
+	return a
+}
+
 // invalid marks an error that is the request's own.
 type invalid struct{ error }
 
-func (s *Server) handle(worker work.PublicKey, method string, data []byte) (reply any, err error) {
-	ctx, cancel := context.WithTimeout(s.ctx, s.limits.Time)
+func (s *Server) handle(p *peer, method string, data []byte) (reply any, err error) {
+	worker, ctx := p.key, s.ctx
+	if from := p.remote.Load(); from != nil {
+		ctx = WithRemote(ctx, *from)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Time)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -22,6 +24,7 @@ import (
 
 // Handler answers workers. Calls come from many goroutines; those of one worker overlap
 // too, up to Limits.PerWorker. An error that is an *Error travels to the worker as it is.
+// Remote finds in ctx where the worker connected from.
 type Handler interface {
 	Hello(ctx context.Context, worker work.PublicKey, r HelloRequest) (HelloReply, error)
 	Lease(ctx context.Context, worker work.PublicKey, r LeaseRequest) (LeaseReply, error)
@@ -67,7 +70,8 @@ type Config struct {
 	// Advertise is the host name that workers reach the server by; empty for the
 	// listeners' own addresses.
 	Advertise         string
-	CertFile, KeyFile string         // PEM; needed unless every listener is loopback
+	CertFile, KeyFile string         // PEM; a certificate is needed unless every listener is loopback
+	TLS               *tls.Config    // instead of the files
 	Gateway           work.PublicKey // the gateway's key, which logins are bound to
 	// Authorize says whether a key may connect: nil if it is enrolled and bonded. It is
 	// asked at each login, after the signature was found true.
@@ -77,6 +81,9 @@ type Config struct {
 	Log       *slog.Logger          // nil for none
 	Metrics   prometheus.Registerer // nil for none
 }
+
+// secure reports whether the listeners go by TLS.
+func (c Config) secure() bool { return c.CertFile != "" || c.TLS != nil }
 
 func (c Config) check() error {
 	switch {
@@ -267,19 +274,23 @@ func natsOptions(cfg Config, l Limits) (*server.Options, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Websocket = server.WebsocketOpts{Host: host, Port: port, NoTLS: cfg.CertFile == "", HandshakeTimeout: 10 * time.Second}
+		o.Websocket = server.WebsocketOpts{Host: host, Port: port, NoTLS: !cfg.secure(), HandshakeTimeout: 10 * time.Second}
 		loopback = loopback && isLoopback(host)
 	}
-	if cfg.CertFile == "" {
+	if !cfg.secure() {
 		if !loopback {
 			return nil, fmt.Errorf("plane on %s %s: %w: give a certificate and its key, or listen on 127.0.0.1", cfg.Listen, cfg.WebSocket, ErrInsecure)
 		}
 		return o, nil
 	}
-	t, err := serverTLS(cfg.CertFile, cfg.KeyFile)
-	if err != nil {
-		return nil, err
+	t := cfg.TLS.Clone()
+	if t == nil {
+		var err error
+		if t, err = ServerTLS(cfg.CertFile, cfg.KeyFile); err != nil {
+			return nil, err
+		}
 	}
+	t.NextProtos = nil // what NATS speaks has no name there
 	o.TLS, o.TLSConfig, o.TLSTimeout, o.TLSHandshakeFirst = true, t, 10, true
 	o.Websocket.TLSConfig = t
 	return o, nil
@@ -308,7 +319,7 @@ func splitAddress(a string) (string, int, error) {
 func (s *Server) URLs() []string {
 	var urls []string
 	schemes := [2]string{"nats", "ws"}
-	if s.cfg.CertFile != "" {
+	if s.cfg.secure() {
 		schemes = [2]string{"tls", "wss"}
 	}
 	add := func(scheme, address string) {
@@ -387,8 +398,12 @@ func (a authenticator) Check(c server.ClientAuthentication) bool {
 		return own
 	}
 	remote := ""
+	var from netip.Addr
 	if r := c.RemoteAddress(); r != nil {
 		remote = r.String()
+		if ap, err := netip.ParseAddrPort(remote); err == nil {
+			from = ap.Addr().Unmap().WithZone("")
+		}
 	}
 	worker, err := checkLogin(s.cfg.Gateway, c.GetNonce(), o.Nkey, o.Sig)
 	if err != nil {
@@ -411,7 +426,7 @@ func (a authenticator) Check(c server.ClientAuthentication) bool {
 		return false
 	}
 	c.RegisterUser(&server.User{Username: worker.Short(), Permissions: permissions(worker)})
-	s.sessions.add(worker, c.GetID())
+	s.sessions.add(worker, c.GetID(), from)
 	s.metrics.logins.WithLabelValues("ok").Inc()
 	s.log.Debug("worker connected", "worker", worker.Short(), "remote", remote)
 	return true

@@ -1,6 +1,7 @@
 package plane
 
 import (
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +21,8 @@ type peer struct {
 	limiter  *rate.Limiter // requests
 	strikes  *rate.Limiter // requests beyond the limits, until the worker is cut off
 	inFlight atomic.Int32
-	conns    []uint64 // oldest first; guarded by sessions.mu
+	conns    []uint64                   // oldest first; guarded by sessions.mu
+	remote   atomic.Pointer[netip.Addr] // of its last login
 }
 
 // sessions knows who is connected. The server tells it of logins; that a connection
@@ -66,8 +68,9 @@ func (s *sessions) bannedUntil(key work.PublicKey) time.Time {
 	return s.banned[key]
 }
 
-// add notes a login and ends the key's oldest connection if it has too many.
-func (s *sessions) add(key work.PublicKey, conn uint64) {
+// add notes a login from an address and ends the key's oldest connection if it has too
+// many.
+func (s *sessions) add(key work.PublicKey, conn uint64, remote netip.Addr) {
 	s.mu.Lock()
 	p := s.peers[key]
 	if p == nil {
@@ -80,6 +83,7 @@ func (s *sessions) add(key work.PublicKey, conn uint64) {
 	}
 	s.dropDead(p)
 	p.conns = append(p.conns, conn)
+	p.remote.Store(&remote)
 	s.conns[conn] = key
 	var surplus []uint64
 	for len(p.conns) > maxConnections {

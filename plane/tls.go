@@ -35,9 +35,10 @@ type certificate struct {
 	checked time.Time
 }
 
-const certificateRecheck = time.Minute
+const certificateRecheck = time.Second
 
-func serverTLS(certFile, keyFile string) (*tls.Config, error) {
+// ServerTLS serves the certificate in two PEM files, and the new one once they changed.
+func ServerTLS(certFile, keyFile string) (*tls.Config, error) {
 	c := &certificate{certFile: certFile, keyFile: keyFile}
 	if err := c.load(); err != nil {
 		return nil, err
@@ -55,7 +56,7 @@ func (c *certificate) stamps() ([2]time.Time, error) {
 	for i, f := range []string{c.certFile, c.keyFile} {
 		st, err := os.Stat(f)
 		if err != nil {
-			return s, fmt.Errorf("read the plane's certificate: %w", err)
+			return s, fmt.Errorf("read the certificate: %w", err)
 		}
 		s[i] = st.ModTime()
 	}
@@ -69,7 +70,7 @@ func (c *certificate) load() error {
 	}
 	cert, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
-		return fmt.Errorf("read the plane's certificate %s with key %s: %w", c.certFile, c.keyFile, err)
+		return fmt.Errorf("read the certificate %s with key %s: %w", c.certFile, c.keyFile, err)
 	}
 	c.cert, c.stamp = &cert, stamp
 	return nil

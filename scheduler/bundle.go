@@ -11,7 +11,8 @@ import (
 
 // task is a task that was given out by the plan and is not done.
 type task struct {
-	seq     uint64
+	seq     uint64 // its number on the network
+	plan    uint64 // and the one by which the plan knows it
 	body    []byte
 	attempt uint32         // leases so far
 	tries   uint32         // of these, the ones that it is to blame for
@@ -30,9 +31,11 @@ type bundle struct {
 	leased   int     // how many of them are out
 	lease    uint64  // counts leases, so that a stale deadline is known for one
 	worker   work.PublicKey
+	granted  time.Time
 	deadline time.Time
 	expiry   *expiry // while it is out
 	released time.Time
+	standing standing // of the worker, while it is out
 }
 
 // fits returns how many of the bundle's tasks a lease can hold.
@@ -54,10 +57,10 @@ func (b *bundle) shuns(w work.PublicKey, now time.Time) bool {
 	return len(b.tasks) > 0 && now.Sub(b.released) < shunFor && slices.Contains(b.tasks[0].avoid, w)
 }
 
-func (b *bundle) record() bundleRecord {
-	r := bundleRecord{Pace: int64(b.pace), Worker: b.worker, Deadline: b.deadline.UnixMilli(), Tasks: make([]taskRecord, len(b.tasks))}
+func (s *Scheduler) bundleRecord(b *bundle) bundleRecord {
+	r := bundleRecord{Pace: int64(b.pace), Worker: b.worker, Left: int64(b.deadline.Sub(b.granted)), Granted: s.clock.wall(b.granted).UnixMilli(), Tasks: make([]taskRecord, len(b.tasks))}
 	for i, t := range b.tasks {
-		r.Tasks[i] = taskRecord{Seq: t.seq, Attempt: t.attempt, Tries: t.tries, Leased: t.leased, Body: t.body}
+		r.Tasks[i] = taskRecord{Seq: t.seq, Plan: t.plan, Attempt: t.attempt, Tries: t.tries, Leased: t.leased, Body: t.body}
 	}
 	return r
 }
@@ -93,6 +96,7 @@ func (j *job) unlease(t *task) {
 	}
 	t.leased = false
 	j.out--
+	j.held.add(t.bundle.standing, -1)
 	b := t.bundle
 	if b.leased--; b.leased > 0 {
 		return
@@ -100,7 +104,7 @@ func (j *job) unlease(t *task) {
 	j.s.leases.drop(b.expiry)
 	b.expiry = nil
 	if len(b.tasks) > 0 {
-		b.released = j.s.cfg.Now()
+		b.released = j.s.now()
 		j.ready = slices.Insert(j.ready, 0, b) // older work first
 	}
 }
@@ -203,6 +207,12 @@ func (e *expiries) due(now time.Time) []*expiry {
 // expire takes the leases back that ran out, for others.
 func (s *Scheduler) expire(now time.Time) {
 	for _, x := range s.leases.due(now) {
+		x.job.mu.Lock()
+		late, w := x.bundle.lease == x.lease && x.bundle.leased > 0, x.bundle.worker
+		x.job.mu.Unlock()
+		if late {
+			s.fault(s.worker(w), faultLost)
+		}
 		x.job.takeBack(x.bundle, x.lease, 0.5)
 	}
 }

@@ -13,7 +13,7 @@ import (
 func (j *job) conclude(ctx context.Context, view work.Job) error {
 	phase, _ := j.phase()
 	if phase == PhaseWaiting || phase == PhaseRunning || phase == PhaseDraining {
-		if err := j.seal(true, "the ledger closed the job"); err != nil {
+		if err := j.seal(ctx, true, "the ledger closed the job"); err != nil {
 			return err
 		}
 	}

@@ -2,9 +2,12 @@ package scheduler
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"runtime"
 	"sync"
@@ -43,6 +46,21 @@ type Config struct {
 	FS      vfs.FS      // of the database; nil for the machine's
 	Fatal   func(error) // called before the process ends because the database can't go on
 
+	// Decoys are keys of enrolled workers in this gateway's own hands, of an operator that
+	// is not the gateway's account, that plant receipts known to be wrong: about PlantBps of
+	// all receipts, in basis points; 0 stands for 50, a negative number for none.
+	Decoys   []work.PrivateKey
+	PlantBps int
+	Rand     io.Reader // for plants; nil for crypto/rand
+
+	// Shares of a job's tasks in flight, in basis points, that workers on probation together,
+	// one operator and one network may hold; 0 stands for 2,000, 3,300 and 3,300, and 10,000
+	// for no limit.
+	ProbationShare, OperatorShare, NetworkShare uint32
+	// Networks names the network that an address is of, "AS64500", or "" where it does not
+	// know; nil where there is no such table. Operators' declarations are held against it.
+	Networks func(netip.Addr) string
+
 	MaxTries   int           // workers that may fail at a task before it is given up
 	LeaseGrace time.Duration // added to every lease for the way there and back
 	LostAfter  time.Duration // a lease that its worker stopped mentioning is lost after this
@@ -58,6 +76,8 @@ func (c Config) check() (Config, error) {
 		return c, errors.New("scheduler: Config.Ledger and Config.Artifacts must be set")
 	case c.Dir == "":
 		return c, errors.New("scheduler: Config.Dir is empty")
+	case c.PlantBps > 10_000 || max(c.ProbationShare, c.OperatorShare, c.NetworkShare) > 10_000:
+		return c, errors.New("scheduler: a share above 10,000 basis points, which is all, in Config")
 	}
 	def(&c.Log, slog.New(slog.DiscardHandler))
 	def(&c.FS, vfs.Default)
@@ -66,6 +86,13 @@ func (c Config) check() (Config, error) {
 	def(&c.LostAfter, 10*time.Second)
 	def(&c.MinFree, 256<<20)
 	def(&c.Retain, 90*24*time.Hour)
+	def(&c.PlantBps, 50)
+	def(&c.ProbationShare, 2000)
+	def(&c.OperatorShare, 3300)
+	def(&c.NetworkShare, 3300)
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
 	if c.Nudge == nil {
 		c.Nudge = func(work.PublicKey) {}
 	}
@@ -116,6 +143,18 @@ type Scheduler struct {
 	heard     time.Time // when the ledger last answered
 	ledgerErr error
 
+	sealing atomic.Bool  // Seal wants epochs closed before their time
+	fenced  *fenceRecord // of a restored database; nil for any other. watch's own after Open
+
+	decoys      []decoy // sorted by name
+	decoySecret [32]byte
+
+	signatures *work.Verifier
+
+	counted atomic.Pointer[census]
+	recount atomic.Bool // the last census missed somebody
+
+	clock  clock
 	leases expiries
 	fair   fairness
 	cores  chan struct{} // one token for each core that checks receipts
@@ -144,8 +183,14 @@ func Open(cfg Config) (*Scheduler, error) {
 		idle:    map[work.PublicKey]*worker{},
 		known:   map[work.PublicKey]*ledgerWorker{},
 		cores:   make(chan struct{}, max(1, runtime.GOMAXPROCS(0))),
+		// For one session's connections; more workers than that report in batches anyway.
+		signatures: work.NewVerifier(8192),
 	}
 	s.block.Store(int64(time.Second))
+	s.clock.source = cfg.Now
+	if err := s.setDecoys(); err != nil {
+		return nil, errors.Join(err, st.close())
+	}
 	for _, k := range cfg.Kinds {
 		if err := k.Name().Check(); err != nil {
 			return nil, errors.Join(err, st.close())
@@ -154,6 +199,10 @@ func Open(cfg Config) (*Scheduler, error) {
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if err := s.load(); err != nil {
+		s.stop()
+		return nil, errors.Join(err, st.close())
+	}
+	if err := s.fence(); err != nil {
 		s.stop()
 		return nil, errors.Join(err, st.close())
 	}
@@ -227,7 +276,7 @@ func (s *Scheduler) Close() error {
 		j.mu.Unlock()
 		j.notify()
 	}
-	errs = append(errs, s.store.close())
+	errs = append(errs, s.flushScores(), s.store.close())
 	s.m.unregister()
 	return errors.Join(errs...)
 }

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/cantus-network/cantus/plane"
 	"github.com/cantus-network/cantus/work"
 )
@@ -33,7 +31,7 @@ func (s *Scheduler) receipts(ctx context.Context, w *worker, active bool, id wor
 	claims := j.match(w, active, receipts)
 	s.verify(ctx, j, claims)
 
-	now := s.cfg.Now()
+	now := s.now()
 	in, err := j.settle(w, claims, failures, now)
 	if err != nil {
 		return nil, nil, err
@@ -78,9 +76,7 @@ func (s *Scheduler) receipts(ctx context.Context, w *worker, active bool, id wor
 	}
 	if !synced {
 		// A receipt that came twice at once: the first may be on its way to the disk.
-		if err := s.store.db.LogData(nil, pebble.Sync); err != nil {
-			return nil, nil, fmt.Errorf("make the gateway's database durable: %w", err)
-		}
+		s.store.sync()
 	}
 	v, err := work.SignVoucher(s.cfg.Key, work.Voucher{Chain: s.cfg.Chain, Job: id, Worker: w.key, Epoch: in.account.Epoch, Units: in.account.Units})
 	if err != nil {
@@ -183,6 +179,9 @@ func (j *job) settle(w *worker, claims []*claim, failures []plane.Failure, now t
 	if forged {
 		w.punish()
 	}
+	w.mu.Lock()
+	w.score.did(float64(len(good)), faults(claims, bad, untried), now)
+	w.mu.Unlock()
 	slices.SortFunc(good, func(a, b *claim) int { return cmp.Compare(a.task.seq, b.task.seq) })
 	slices.SortFunc(bad, func(a, b *task) int { return cmp.Compare(a.seq, b.seq) })
 
@@ -240,6 +239,7 @@ func (j *job) settle(w *worker, claims []*claim, failures []plane.Failure, now t
 		j.receipts += uint64(len(good))
 		j.inOpen += uint64(len(good))
 		j.rate.add(len(good), now)
+		j.consider(good)
 	}
 	j.s.m.failures.Add(float64(len(bad)))
 	in.wake = len(j.ready) + int(min(j.status.Queued, 64))
@@ -247,6 +247,21 @@ func (j *job) settle(w *worker, claims []*claim, failures []plane.Failure, now t
 		j.kickNow()
 	}
 	return in, nil
+}
+
+// faults weighs what did not go well in a report.
+func faults(claims []*claim, bad []*task, untried map[*task]bool) (sum float64) {
+	for _, c := range claims {
+		if c.task != nil && c.refusal != "" && c.err == nil {
+			sum += faultRefused - faultFailure // it is among the bad as well
+		}
+	}
+	for _, t := range bad {
+		if !untried[t] {
+			sum += faultFailure
+		}
+	}
+	return sum
 }
 
 // takeOut ends the leases of what came in: tasks that are done or given up leave, tasks
@@ -279,7 +294,7 @@ func (j *job) takeOut(w *worker, good []*claim, bad, dropped []*task, b writer, 
 	}
 	for t := range rewrite {
 		if len(t.tasks) > 0 {
-			_ = b.Set(numberKey(spaceBundle, j.id, t.id), encode(t.record()), nil)
+			_ = b.Set(numberKey(spaceBundle, j.id, t.id), encode(j.s.bundleRecord(t)), nil)
 		}
 	}
 	for t, n := range touched {

@@ -2,9 +2,11 @@ package scheduler
 
 import (
 	"cmp"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -18,13 +20,24 @@ type epochState struct {
 	verdicts map[auditorOf]verdictRecord
 	asked    map[work.PublicKey]bool // who has orders
 	failed   int                     // sends in a row; the job's loop's own
+	accused  map[work.PublicKey]bool // whose samples were found false
 }
 
 // seal closes the open epoch, if there is anything in it, so that no receipt enters it
 // any more. With final the job takes no further receipts at all.
-func (j *job) seal(final bool, reason string) error {
+func (j *job) seal(ctx context.Context, final bool, reason string) error {
+	if err := j.closeEpoch(final, reason); err != nil {
+		return err
+	}
+	return j.fixAll(ctx)
+}
+
+// closeEpoch is seal without the roots, which the job's loop works out once the ledger
+// answers.
+func (j *job) closeEpoch(final bool, reason string) error {
 	j.mu.Lock()
 	if j.inOpen > 0 {
+		j.plants.newEpoch()
 		j.rec.Open++
 		j.inOpen = 0
 	}
@@ -52,7 +65,7 @@ func (j *job) seal(final bool, reason string) error {
 		j.log.Info("the job takes no more receipts", "reason", reason)
 	}
 	j.notify()
-	return j.fixAll()
+	return nil
 }
 
 // abandon drops what is out and what waits. The caller holds j.mu.
@@ -70,7 +83,7 @@ func (j *job) abandon(b writer) (leased []*bundle) {
 		x.leased = 0
 	}
 	clear(j.tasks)
-	j.ready, j.out = nil, 0
+	j.ready, j.out, j.held = nil, 0, newTallies()
 	prefix := jobKey(spaceBundle, j.id)
 	_ = b.DeleteRange(prefix, after(prefix), nil)
 	if err := j.closePlan(); err != nil {
@@ -80,8 +93,9 @@ func (j *job) abandon(b writer) (leased []*bundle) {
 }
 
 // fixAll works out the roots of sealed epochs that have none yet. They follow from the
-// receipts, so it does not matter how often this was begun before.
-func (j *job) fixAll() error {
+// receipts and from what is written with them, so it does not matter how often this was
+// begun before.
+func (j *job) fixAll(ctx context.Context) error {
 	j.mu.Lock()
 	open := j.rec.Open
 	n := open
@@ -90,15 +104,25 @@ func (j *job) fixAll() error {
 	}
 	j.mu.Unlock()
 	for ; n < open; n++ {
-		if err := j.fix(n); err != nil {
+		if err := j.fix(ctx, n); err != nil {
 			return fmt.Errorf("seal epoch %d: %w", n, err)
 		}
 	}
 	return nil
 }
 
-func (j *job) fix(n uint64) error {
-	rt, earned, err := j.readReceipts(n)
+// fix writes an epoch's roots together with what they depend on besides the receipts: who
+// was on probation, and the salt that hides the plants. Only then may anybody use them.
+func (j *job) fix(ctx context.Context, n uint64) error {
+	list, earned, err := j.readReceipts(n)
+	if err != nil {
+		return err
+	}
+	first, err := j.s.onProbation(ctx, earned)
+	if err != nil {
+		return err
+	}
+	rt, err := newReceiptTree(list, first)
 	if err != nil {
 		return err
 	}
@@ -115,7 +139,20 @@ func (j *job) fix(n uint64) error {
 	if err != nil {
 		return err
 	}
-	rec := epochRecord{Receipts: recordOf(rt.tree.Root()), Pay: recordOf(pt.tree.Root())}
+	rec := epochRecord{
+		Receipts: recordOf(rt.tree.Root()), Pay: recordOf(pt.tree.Root()),
+		ProbationReceipts: rt.first, ProbationUnits: rt.firstUnits,
+	}
+	if len(first) > 0 {
+		_ = b.Set(numberKey(spaceOrder, j.id, n), encode(orderOf(first)), nil)
+	}
+	plants, hidden, err := j.hidePlants(n, rt.seqs)
+	if err != nil {
+		return err
+	}
+	if rec.Plants = plants; hidden != nil {
+		_ = b.Set(numberKey(spacePlants, j.id, n), encode(*hidden), nil)
+	}
 	_ = b.Set(numberKey(spaceEpoch, j.id, n), encode(rec), nil)
 	if err := j.s.store.commit(b); err != nil {
 		return err
@@ -130,10 +167,119 @@ func (j *job) fix(n uint64) error {
 	return nil
 }
 
-// receiptTree is the tree over an epoch's receipts, in the order of their tasks.
+// receiptTree is the tree over an epoch's receipts: first those of workers on probation,
+// then the others, each in the order of their tasks.
 type receiptTree struct {
-	tree *work.Tree
-	seqs []uint64
+	tree              *work.Tree
+	seqs              []uint64
+	first, firstUnits uint64 // receipts of workers on probation, and their units
+}
+
+// listed is a receipt as its tree needs it.
+type listed struct {
+	seq    uint64
+	leaf   work.Node
+	worker work.PublicKey
+}
+
+func newReceiptTree(list []listed, first map[work.PublicKey]bool) (*receiptTree, error) {
+	t := &receiptTree{seqs: make([]uint64, 0, len(list))}
+	leaves := make([]work.Node, 0, len(list))
+	for _, probation := range []bool{true, false} {
+		for i := range list {
+			if r := &list[i]; first[r.worker] == probation {
+				t.seqs = append(t.seqs, r.seq)
+				leaves = append(leaves, r.leaf)
+				if probation {
+					t.first++
+					t.firstUnits += r.leaf.Sum
+				}
+			}
+		}
+	}
+	var err error
+	t.tree, err = work.NewTree(leaves)
+	return t, err
+}
+
+// probationAsks is how many questions about workers the ledger is asked at once.
+const probationAsks = 16
+
+// onProbation asks the ledger which of the workers are on probation. Audits passed are
+// only ever added, so an answer that is a block old errs towards probation, where more
+// audits than needed do no harm; a worker put first or last wrongly the other way would
+// make the epoch's openings fail.
+func (s *Scheduler) onProbation(ctx context.Context, earned map[work.PublicKey]uint64) (map[work.PublicKey]bool, error) {
+	if err := s.readParams(ctx); err != nil {
+		return nil, err
+	}
+	limit := s.params.Load().ProbationAudits
+	if limit == 0 {
+		return nil, nil
+	}
+	var mu sync.Mutex
+	first := map[work.PublicKey]bool{}
+	keys := make(chan work.PublicKey)
+	errs := make(chan error, probationAsks)
+	for range probationAsks {
+		go func() {
+			var failed error
+			for key := range keys {
+				if failed != nil {
+					continue
+				}
+				w, err := s.cfg.Ledger.Worker(ctx, key)
+				if err != nil && !errors.Is(err, ErrNoWorker) {
+					failed = fmt.Errorf("ask the ledger whether worker %s is on probation: %w", key.Short(), err)
+					continue
+				}
+				if w.AuditsPassed < limit {
+					mu.Lock()
+					first[key] = true
+					mu.Unlock()
+				}
+			}
+			errs <- failed
+		}()
+	}
+	for key := range earned {
+		keys <- key
+	}
+	close(keys)
+	var err error
+	for range probationAsks {
+		err = errors.Join(err, <-errs)
+	}
+	return first, err
+}
+
+func orderOf(first map[work.PublicKey]bool) orderRecord {
+	keys := slices.SortedFunc(maps.Keys(first), work.PublicKey.Compare)
+	var r orderRecord
+	for _, k := range keys {
+		r.Workers = append(r.Workers, k[:]...)
+	}
+	return r
+}
+
+// readOrder reads which workers' receipts come first in an epoch's tree.
+func (j *job) readOrder(n uint64) (map[work.PublicKey]bool, error) {
+	b, err := j.s.store.get(numberKey(spaceOrder, j.id, n))
+	if err != nil || b == nil {
+		return nil, err
+	}
+	r, err := decode[orderRecord]("an epoch's order", b)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.Workers)%len(work.PublicKey{}) != 0 {
+		return nil, fmt.Errorf("%w: an epoch's order of %d bytes", ErrCorrupt, len(r.Workers))
+	}
+	first := make(map[work.PublicKey]bool, len(r.Workers)/len(work.PublicKey{}))
+	for k := range slices.Chunk(r.Workers, len(work.PublicKey{})) {
+		first[work.PublicKey(k)] = true
+	}
+	return first, nil
 }
 
 // payTree is the tree over the workers' cumulative units, in the order of their keys.
@@ -165,13 +311,12 @@ func (t *payTree) prove(i int) (PayProof, error) {
 	return PayProof{Worker: t.workers[i], Units: t.units[i], Proof: p}, err
 }
 
-// readReceipts builds the tree of a sealed epoch and sums what each worker earned in it.
-func (j *job) readReceipts(n uint64) (*receiptTree, map[work.PublicKey]uint64, error) {
-	t := &receiptTree{}
-	earned := map[work.PublicKey]uint64{}
-	var leaves []work.Node
+// readReceipts lists the receipts of a sealed epoch in the order of their tasks and sums
+// what each worker earned in it.
+func (j *job) readReceipts(n uint64) (list []listed, earned map[work.PublicKey]uint64, err error) {
+	earned = map[work.PublicKey]uint64{}
 	prefix := numberKey(spaceReceipt, j.id, n)
-	err := j.s.store.scan(prefix, after(prefix), func(k, v []byte) (bool, error) {
+	err = j.s.store.scan(prefix, after(prefix), func(k, v []byte) (bool, error) {
 		encoded, _, err := splitReceipt(v)
 		if err != nil {
 			return false, err
@@ -180,16 +325,11 @@ func (j *job) readReceipts(n uint64) (*receiptTree, map[work.PublicKey]uint64, e
 		if err != nil {
 			return false, fmt.Errorf("%w: %v", ErrCorrupt, err)
 		}
-		leaves = append(leaves, work.ReceiptLeaf(encoded, r.Receipt.Units))
-		t.seqs = append(t.seqs, lastNumber(k))
+		list = append(list, listed{lastNumber(k), work.ReceiptLeaf(encoded, r.Receipt.Units), r.Receipt.Worker})
 		earned[r.Receipt.Worker] += r.Receipt.Units
 		return true, nil
 	})
-	if err != nil {
-		return nil, nil, err
-	}
-	t.tree, err = work.NewTree(leaves)
-	return t, earned, err
+	return list, earned, err
 }
 
 // payAsOf sums the workers' cumulative units at the end of epoch n.
@@ -273,7 +413,15 @@ func (j *job) receiptTree(n uint64) (*receiptTree, error) {
 	if t := j.trees.get(n).receipts; t != nil {
 		return t, nil
 	}
-	t, _, err := j.readReceipts(n)
+	list, _, err := j.readReceipts(n)
+	if err != nil {
+		return nil, err
+	}
+	first, err := j.readOrder(n)
+	if err != nil {
+		return nil, err
+	}
+	t, err := newReceiptTree(list, first)
 	if err != nil {
 		return nil, err
 	}
@@ -310,17 +458,20 @@ func (j *job) opening(n uint64, sample uint32, unit uint64) (Opening, error) {
 	if err != nil {
 		return Opening{}, err
 	}
+	r, err := j.prove(n, t, i)
+	return Opening{Sample: sample, Receipt: r.Receipt, Proof: r.Proof}, err
+}
+
+// prove shows that a receipt is in its place of an epoch's tree.
+func (j *job) prove(n uint64, t *receiptTree, i int) (CommittedReceipt, error) {
 	proof, err := t.tree.Prove(i)
 	if err != nil {
-		return Opening{}, err
+		return CommittedReceipt{}, err
 	}
 	v, err := j.s.store.get(receiptKey(j.id, n, t.seqs[i]))
 	if err != nil {
-		return Opening{}, err
+		return CommittedReceipt{}, err
 	}
 	encoded, _, err := splitReceipt(v)
-	if err != nil {
-		return Opening{}, err
-	}
-	return Opening{Sample: sample, Receipt: encoded, Proof: proof}, nil
+	return CommittedReceipt{Receipt: encoded, Proof: proof}, err
 }

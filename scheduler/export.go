@@ -28,11 +28,13 @@ type SealedReceipt struct {
 	Index   uint64
 	Receipt []byte // canonical encoding of a work.SignedReceipt: the tree's leaf
 	Body    []byte // the task's
+	Plant   bool   // the gateway knew it to be wrong; the ledger has its proof
 }
 
 // Receipts calls f for each sealed receipt from a place on, in order, until f returns
-// false. It returns the place behind the last one, and whether more will be sealed.
-// The slices are valid during the call only.
+// false. It returns the place behind the last one, and whether more will come. The slices
+// are valid during the call only. Of an epoch with a plants commitment there is none until
+// the plants were shown: before, nobody may hold its receipts side by side.
 func (s *Scheduler) Receipts(ctx context.Context, id work.JobID, from Cursor, f func(SealedReceipt) bool) (next Cursor, more bool, err error) {
 	if err := s.enter(); err != nil {
 		return from, false, err
@@ -46,14 +48,14 @@ func (s *Scheduler) Receipts(ctx context.Context, id work.JobID, from Cursor, f 
 		from = Cursor{Epoch: 1}
 	}
 	next = from
-	for ; j.sealed(next.Epoch); next = (Cursor{Epoch: next.Epoch + 1}) {
+	for ; j.public(next.Epoch); next = (Cursor{Epoch: next.Epoch + 1}) {
 		ended, err := j.export(ctx, &next, f)
 		if err != nil || ended {
 			return next, true, err
 		}
 	}
 	j.mu.Lock()
-	more = j.rec.Open > next.Epoch || j.rec.Phase == PhaseWaiting || j.rec.Phase == PhaseRunning || j.rec.Phase == PhaseDraining
+	more = j.rec.Open > next.Epoch && j.rec.EndedAt == 0 || j.rec.Phase == PhaseWaiting || j.rec.Phase == PhaseRunning || j.rec.Phase == PhaseDraining
 	j.mu.Unlock()
 	return next, more, nil
 }
@@ -67,23 +69,79 @@ func (j *job) export(ctx context.Context, at *Cursor, f func(SealedReceipt) bool
 	if at.Index >= uint64(len(t.seqs)) {
 		return false, nil
 	}
+	plants, err := j.plantsShown(at.Epoch)
+	if err != nil {
+		return false, err
+	}
+	// The tree has two parts, each in the order of the keys.
 	end := after(numberKey(spaceReceipt, j.id, at.Epoch))
-	err = j.s.store.scan(receiptKey(j.id, at.Epoch, t.seqs[at.Index]), end, func(_, v []byte) (bool, error) {
-		if err := ctx.Err(); err != nil {
-			return false, err
+	for _, upTo := range []uint64{t.first, uint64(len(t.seqs))} {
+		if at.Index >= upTo {
+			continue
 		}
-		receipt, body, err := splitReceipt(v)
-		if err != nil {
-			return false, err
+		err = j.s.store.scan(receiptKey(j.id, at.Epoch, t.seqs[at.Index]), end, func(k, v []byte) (bool, error) {
+			if err := ctx.Err(); err != nil {
+				return false, err
+			}
+			if lastNumber(k) != t.seqs[at.Index] {
+				return true, nil // of the other part
+			}
+			receipt, body, err := splitReceipt(v)
+			if err != nil {
+				return false, err
+			}
+			if !f(SealedReceipt{at.Epoch, at.Index, receipt, body, plants.Has(at.Index)}) {
+				ended = true
+				return false, nil
+			}
+			at.Index++
+			return at.Index < upTo, nil
+		})
+		if err != nil || ended {
+			return ended, err
 		}
-		if !f(SealedReceipt{at.Epoch, at.Index, receipt, body}) {
-			ended = true
-			return false, nil
-		}
-		at.Index++
-		return true, nil
-	})
-	return ended, err
+	}
+	return false, nil
+}
+
+// public reports whether an epoch is sealed and hides nothing any more.
+func (j *job) public(n uint64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	es := j.epochs[n]
+	return es != nil && (es.shown() || j.rec.EndedAt != 0)
+}
+
+// Plants returns what a sealed epoch's plants commitment hid, once the ledger was shown it.
+// It is the zero value where there is no commitment, or it was not shown.
+func (s *Scheduler) Plants(id work.JobID, epoch uint64) (work.Plants, error) {
+	if err := s.enter(); err != nil {
+		return work.Plants{}, err
+	}
+	defer s.leave()
+	j := s.job(id)
+	if j == nil {
+		return work.Plants{}, fmt.Errorf("job %d: %w", id, ErrUnknownJob)
+	}
+	if !j.sealed(epoch) {
+		return work.Plants{}, fmt.Errorf("job %d, epoch %d: %w", id, epoch, ErrNotSealed)
+	}
+	return j.plantsShown(epoch)
+}
+
+func (j *job) plantsShown(n uint64) (work.Plants, error) {
+	j.mu.Lock()
+	es := j.epochs[n]
+	shown := es != nil && !es.record.Plants.IsZero() && es.shown()
+	j.mu.Unlock()
+	if !shown {
+		return work.Plants{}, nil
+	}
+	r, _, err := j.readPlants(n)
+	if err != nil {
+		return work.Plants{}, err
+	}
+	return j.plantsOf(n, r), nil
 }
 
 // Pay is a place in an epoch's pay tree.

@@ -28,9 +28,11 @@ func (s *Scheduler) Hello(ctx context.Context, key work.PublicKey, r plane.Hello
 		return plane.HelloReply{}, plane.Errorf(plane.CodeDenied, "worker %s is paused, unbonding or jailed on chain %s: see `cantus worker list`", key, s.cfg.Chain)
 	}
 	w := s.worker(key)
+	s.comesFrom(w, rec.Network, plane.Remote(ctx))
+	s.met(w, rec, both(r.Kinds, rec.Kinds), s.now())
 	w.mu.Lock()
 	w.capacity = max(1, min(int(r.Capacity), maxCapacity))
-	w.seen = s.cfg.Now()
+	w.seen = s.now()
 	for _, o := range w.orders {
 		o.sent = time.Time{} // a session that starts anew knows none of its orders
 	}
@@ -43,6 +45,11 @@ func (s *Scheduler) Hello(ctx context.Context, key work.PublicKey, r plane.Hello
 	return reply, nil
 }
 
+// both are the kinds that a worker asks for and is enrolled for.
+func both(asked, enrolled []work.Name) []work.Name {
+	return slices.DeleteFunc(slices.Clone(asked), func(k work.Name) bool { return !slices.Contains(enrolled, k) })
+}
+
 // Lease gives a worker tasks, audits and reveals to do.
 func (s *Scheduler) Lease(ctx context.Context, key work.PublicKey, r plane.LeaseRequest) (plane.LeaseReply, error) {
 	if err := s.enter(); err != nil {
@@ -53,13 +60,14 @@ func (s *Scheduler) Lease(ctx context.Context, key work.PublicKey, r plane.Lease
 	if err != nil {
 		return plane.LeaseReply{}, err
 	}
-	now := s.cfg.Now()
+	now := s.now()
 	w := s.worker(key)
 	s.busy(w)
 	w.mu.Lock()
 	w.seen = now
 	w.mu.Unlock()
 	for _, g := range w.missing(r.Holding, now, s.cfg.LostAfter) {
+		s.fault(w, faultLost)
 		g.job.takeBack(g.bundle, g.lease, 0.75)
 	}
 	s.expire(now)
@@ -69,11 +77,12 @@ func (s *Scheduler) Lease(ctx context.Context, key work.PublicKey, r plane.Lease
 	// Audits before tasks: they have the shorter deadlines, and an auditor that misses one
 	// is slashed.
 	reply.Audits, reply.Reveals = s.ordersFor(w, &room, now)
-	room.bundles = w.allowance(room.bundles)
+	room.bundles = w.allowance(room.bundles, now)
 	wait := s.patience()
-	if err := s.store.diskError(); err == nil && rec.Active && !room.none() {
-		kinds := slices.DeleteFunc(slices.Clone(r.Kinds), func(k work.Name) bool { return !slices.Contains(rec.Kinds, k) })
-		if reply.Bundles, wait, err = s.lease(w, kinds, &room, now); err != nil {
+	kinds := both(r.Kinds, rec.Kinds)
+	st := s.met(w, rec, kinds, now)
+	if err := s.store.diskError(); err == nil && rec.Active && !w.isAccused() && !room.none() {
+		if reply.Bundles, wait, err = s.lease(w, st, kinds, &room, now); err != nil {
 			return plane.LeaseReply{}, err
 		}
 	}
@@ -105,7 +114,7 @@ func (s *Scheduler) Done(ctx context.Context, key work.PublicKey, r plane.DoneRe
 	start := time.Now()
 	w := s.worker(key)
 	w.mu.Lock()
-	w.seen = s.cfg.Now()
+	w.seen = s.now()
 	w.mu.Unlock()
 
 	type part struct {

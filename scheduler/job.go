@@ -55,7 +55,10 @@ type job struct {
 	out      int       // tasks that are leased
 	units    uint64    // accepted, cumulative
 	receipts uint64
-	inOpen   uint64 // receipts in the open epoch
+	inOpen   uint64  // receipts in the open epoch
+	next     uint64  // the number that the next task gets
+	held     tallies // who has the tasks that are out
+	plants   planting
 	accounts map[work.PublicKey]*account
 	banned   map[work.PublicKey]bool // proved to have cheated in this job
 	rate     rate
@@ -82,6 +85,9 @@ func newJob(s *Scheduler, id work.JobID, rec jobRecord, view work.Job) *job {
 		banned:   map[work.PublicKey]bool{},
 		epochs:   map[uint64]*epochState{},
 		cost:     1,
+		next:     1,
+		held:     newTallies(),
+		plants:   newPlanting(),
 	}
 	j.prefix = j.prefix[:len(j.prefix):len(j.prefix)]
 	j.view.Store(&view)
@@ -204,8 +210,9 @@ func (j *job) tell(b writer, outcomes []work.Outcome) error {
 
 var errPlanShut error = plane.Busy(500*time.Millisecond, "the job's plan is being opened: try again in a moment")
 
+// taskOf is a task as the plan knows it.
 func (j *job) taskOf(t *task) work.Task {
-	return work.Task{Job: j.id, Seq: t.seq, Spec: j.spec, Body: t.body}
+	return work.Task{Job: j.id, Seq: t.plan, Spec: j.spec, Body: t.body}
 }
 
 // load reads all jobs from the database.
@@ -252,7 +259,16 @@ func (j *job) load() error {
 		j.epochs[lastNumber(k)] = &epochState{record: r}
 		return nil
 	})
+	if err == nil {
+		err = j.loadPlants()
+	}
+	for n, es := range j.epochs {
+		j.refund(n, es)
+	}
 	if err != nil || j.rec.EndedAt != 0 {
+		return err
+	}
+	if err := j.loadNumber(); err != nil {
 		return err
 	}
 	open := numberKey(spaceReceipt, j.id, j.rec.Open)
@@ -271,9 +287,13 @@ func (j *job) loadBundle(k, v []byte) error {
 	if err != nil {
 		return err
 	}
-	now := j.s.cfg.Now()
+	now := j.s.now()
 	b := &bundle{id: lastNumber(k), pace: time.Duration(rec.Pace), worker: rec.Worker, lease: 1}
-	b.deadline = time.UnixMilli(rec.Deadline)
+	// A clock that was set back meanwhile does not make the lease longer than it was.
+	if b.granted = j.s.clock.steady(time.UnixMilli(rec.Granted)); b.granted.After(now) {
+		b.granted = now
+	}
+	b.deadline = b.granted.Add(time.Duration(rec.Left))
 	if soonest := now.Add(j.s.cfg.LeaseGrace + j.s.cfg.LostAfter); b.deadline.Before(soonest) {
 		b.deadline = soonest
 	}
@@ -286,7 +306,7 @@ func (j *job) loadBundle(k, v []byte) error {
 		if done != nil {
 			continue
 		}
-		x := &task{seq: t.Seq, body: t.Body, attempt: t.Attempt, tries: t.Tries, leased: t.Leased, bundle: b}
+		x := &task{seq: t.Seq, plan: t.Plan, body: t.Body, attempt: t.Attempt, tries: t.Tries, leased: t.Leased, bundle: b}
 		if t.Leased {
 			x.worker = rec.Worker
 			b.leased++

@@ -9,29 +9,41 @@ import (
 // The database's key space. Numbers are big-endian, so that order is numeric.
 //
 //	m                           meta: whose database this is
+//	f                           fenceRecord of a restored database
+//	s worker                    scoreRecord: how a worker does here
 //	j job                       jobRecord
+//	n job                       the next task's number
 //	p job key                   the plan's own
 //	b job seq                   bundleRecord, by its first task
 //	d job seq                   where a finished task's receipt is: its epoch, 0 for none
 //	r job epoch seq             a receipt with its task's body
 //	w job worker                account: what a worker earned so far
 //	e job epoch                 epochRecord of a sealed epoch
+//	o job epoch                 the workers whose receipts come first in its tree
+//	g job epoch seq             plantRecord: the receipt there is a plant
+//	x job epoch                 plantsRecord: what the epoch's plants commitment hides
 //	y job worker epoch          a worker's cumulative units as of that epoch
 //	v job epoch sample worker   verdictRecord
 const (
 	spaceMeta    = 'm'
+	spaceFence   = 'f'
+	spaceScore   = 's'
 	spaceJob     = 'j'
+	spaceNumber  = 'n'
 	spacePlan    = 'p'
 	spaceBundle  = 'b'
 	spaceDone    = 'd'
 	spaceReceipt = 'r'
 	spaceAccount = 'w'
 	spaceEpoch   = 'e'
+	spaceOrder   = 'o'
+	spacePlant   = 'g'
+	spacePlants  = 'x'
 	spacePay     = 'y'
 	spaceVerdict = 'v'
 )
 
-var jobSpaces = []byte{spaceJob, spacePlan, spaceBundle, spaceDone, spaceReceipt, spaceAccount, spaceEpoch, spacePay, spaceVerdict}
+var jobSpaces = []byte{spaceJob, spacePlan, spaceBundle, spaceDone, spaceReceipt, spaceAccount, spaceEpoch, spacePay, spaceVerdict, spaceNumber, spaceOrder, spacePlant, spacePlants}
 
 func jobKey(space byte, job work.JobID) []byte {
 	b := make([]byte, 9, 64)
@@ -47,6 +59,12 @@ func numberKey(space byte, job work.JobID, n uint64) []byte {
 func receiptKey(job work.JobID, epoch, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(numberKey(spaceReceipt, job, epoch), seq)
 }
+
+func plantKey(job work.JobID, epoch, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(numberKey(spacePlant, job, epoch), seq)
+}
+
+func scoreKey(w work.PublicKey) []byte { return append([]byte{spaceScore}, w[:]...) }
 
 func accountKey(job work.JobID, w work.PublicKey) []byte {
 	return append(jobKey(spaceAccount, job), w[:]...)

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -19,6 +20,7 @@ const (
 	shunFor        = 5 * time.Second           // how long a worker that failed at a task is passed over
 	minWait        = 50 * time.Millisecond     // between a worker's empty-handed requests
 	maxWait        = 15 * time.Second
+	limitedWait    = 500 * time.Millisecond // of a worker that has its share of what is out
 )
 
 // room is what still fits into a lease reply.
@@ -83,8 +85,9 @@ func (f *fairness) learn(j *job, tasks int, took time.Duration) {
 }
 
 // lease fills the reply with bundles for w.
-func (s *Scheduler) lease(w *worker, kinds []work.Name, r *room, now time.Time) ([]plane.Bundle, time.Duration, error) {
-	jobs := s.fair.order(s.leasing(kinds))
+func (s *Scheduler) lease(w *worker, st standing, kinds []work.Name, r *room, now time.Time) ([]plane.Bundle, time.Duration, error) {
+	jobs := s.fair.order(s.leasing(w.key, kinds))
+	census := s.census(now)
 	var bundles []plane.Bundle
 	var waits []pending
 	wait := maxWait
@@ -100,7 +103,7 @@ func (s *Scheduler) lease(w *worker, kinds []work.Name, r *room, now time.Time) 
 				part.bundles = r.bundles
 			}
 			asked := part.bundles
-			got, p, next, err := j.take(w, &part, now)
+			got, p, next, err := j.take(w, st, census, &part, now)
 			if err != nil {
 				s.log.Error("lease tasks", "job", j.id, "err", err)
 				continue
@@ -136,13 +139,13 @@ func (s *Scheduler) patience() time.Duration {
 	return min(maxWait, time.Second+time.Duration(n)*2*time.Millisecond)
 }
 
-// leasing lists the jobs of these kinds that have tasks to give.
-func (s *Scheduler) leasing(kinds []work.Name) []*job {
+// leasing lists the jobs of these kinds that have tasks to give to a worker.
+func (s *Scheduler) leasing(key work.PublicKey, kinds []work.Name) []*job {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var jobs []*job
 	for _, j := range s.jobs {
-		if j.leasing.Load() && slices.Contains(kinds, j.rec.Kind) {
+		if j.leasing.Load() && slices.Contains(kinds, j.rec.Kind) && !s.plantsIn(j.id, key) {
 			jobs = append(jobs, j)
 		}
 	}
@@ -151,12 +154,20 @@ func (s *Scheduler) leasing(kinds []work.Name) []*job {
 
 // take leases bundles to w and says, where there are fewer than asked for, when to ask
 // again. The leases are durable once p.wait returns.
-func (j *job) take(w *worker, r *room, now time.Time) (got []plane.Bundle, p pending, next time.Duration, err error) {
+func (j *job) take(w *worker, st standing, c *census, r *room, now time.Time) (got []plane.Bundle, p pending, next time.Duration, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.plan == nil || j.rec.Phase != PhaseRunning {
 		return nil, pending{}, maxWait, nil
 	}
+	// Whoever has its share of what is out gets no more until others have theirs.
+	limit := j.quota(st, c)
+	if limit == 0 {
+		return nil, pending{}, limitedWait, nil
+	}
+	over := max(0, r.tasks-limit)
+	r.tasks -= over
+	defer func() { r.tasks += over }()
 	batch := j.s.store.batch()
 	affordable := j.affordable()
 	chosen := j.choose(w, r, &affordable, now)
@@ -174,7 +185,7 @@ func (j *job) take(w *worker, r *room, now time.Time) (got []plane.Bundle, p pen
 		more := j.choose(w, r, &affordable, now)
 		for _, b := range fresh {
 			if !slices.ContainsFunc(more, func(c choice) bool { return c.bundle == b }) {
-				_ = batch.Set(numberKey(spaceBundle, j.id, b.id), encode(b.record()), nil)
+				_ = batch.Set(numberKey(spaceBundle, j.id, b.id), encode(j.s.bundleRecord(b)), nil)
 			}
 		}
 		chosen = append(chosen, more...)
@@ -183,10 +194,10 @@ func (j *job) take(w *worker, r *room, now time.Time) (got []plane.Bundle, p pen
 		j.kickNow()
 	}
 	tasks := 0
-	for _, c := range chosen {
-		got = append(got, j.grant(w, c, now))
-		_ = batch.Set(numberKey(spaceBundle, j.id, c.bundle.id), encode(c.bundle.record()), nil)
-		tasks += c.n
+	for _, x := range chosen {
+		got = append(got, j.grant(w, st, x, now))
+		_ = batch.Set(numberKey(spaceBundle, j.id, x.bundle.id), encode(j.s.bundleRecord(x.bundle)), nil)
+		tasks += x.n
 	}
 	if batch.Empty() {
 		_ = batch.Close()
@@ -237,7 +248,8 @@ func (j *job) choose(w *worker, r *room, affordable *uint64, now time.Time) (cho
 	return chosen
 }
 
-// ask gets fresh bundles from the plan. The caller holds j.mu.
+// ask gets fresh bundles from the plan and numbers their tasks. The plan has numbers of its
+// own: the network's have gaps, which plants fill (see plant.go). The caller holds j.mu.
 func (j *job) ask(batch writer, r *room, now time.Time) ([]*bundle, error) {
 	want := min(plane.MaxTasks, max(minPrefetch, r.tasks/4, 2*r.bundles))
 	given, err := j.plan.Next(planBatch{batch, j.prefix}, want)
@@ -245,19 +257,26 @@ func (j *job) ask(batch writer, r *room, now time.Time) ([]*bundle, error) {
 		return nil, fmt.Errorf("ask the plan for tasks: %w", err)
 	}
 	var fresh []*bundle
+	tasks := 0
 	for _, g := range given {
 		b := &bundle{pace: min(max(0, g.Pace), time.Hour)}
 		for _, t := range g.Tasks {
-			if t.Seq == 0 || j.tasks[t.Seq] != nil || len(t.Body) > work.MaxTask {
-				return nil, fmt.Errorf("the plan gave out task %d with %d bytes: numbers count from 1, each is given once, bodies have at most %d bytes", t.Seq, len(t.Body), work.MaxTask)
+			if t.Seq == 0 || len(t.Body) > work.MaxTask {
+				return nil, fmt.Errorf("the plan gave out task %d with %d bytes: numbers count from 1, bodies have at most %d bytes", t.Seq, len(t.Body), work.MaxTask)
 			}
-			b.tasks = append(b.tasks, &task{seq: t.Seq, body: t.Body})
+			b.tasks = append(b.tasks, &task{seq: j.next, plan: t.Seq, body: t.Body})
+			j.next++
+			tasks++
 		}
 		if len(b.tasks) == 0 {
 			continue
 		}
 		b.id = b.tasks[0].seq
 		fresh = append(fresh, b)
+	}
+	if len(fresh) > 0 {
+		j.setAside(tasks, now)
+		_ = batch.Set(jobKey(spaceNumber, j.id), binary.BigEndian.AppendUint64(nil, j.next), nil)
 	}
 	st := j.plan.Status()
 	j.status = st
@@ -272,17 +291,17 @@ func (j *job) ask(batch writer, r *room, now time.Time) ([]*bundle, error) {
 }
 
 // grant leases what was chosen. The caller holds j.mu.
-func (j *job) grant(w *worker, c choice, now time.Time) plane.Bundle {
+func (j *job) grant(w *worker, st standing, c choice, now time.Time) plane.Bundle {
 	b := c.bundle
 	took := time.Duration(c.n)*j.needs.TaskTime + time.Duration(c.n-1)*b.pace
-	b.worker = w.key
+	b.worker, b.standing = w.key, st
 	b.lease++
 	b.leased = c.n
-	// The wire and the record have milliseconds.
-	b.deadline = now.Add(took + w.queue() + j.s.cfg.LeaseGrace).Truncate(time.Millisecond)
+	j.held.add(st, c.n)
+	b.granted, b.deadline = now, now.Add(took+w.queue()+j.s.cfg.LeaseGrace)
 	out := plane.Bundle{
 		Job: j.id, Kind: j.rec.Kind, Spec: j.rec.Spec,
-		Pace: uint32(b.pace.Milliseconds()), Deadline: b.deadline.UnixMilli(),
+		Pace: uint32(b.pace.Milliseconds()), Deadline: j.s.clock.wall(b.deadline).UnixMilli(),
 		Tasks: make([]plane.Lease, c.n),
 	}
 	seqs := make([]uint64, c.n)
@@ -308,11 +327,17 @@ func (j *job) expires(b *bundle) {
 // The caller holds j.mu.
 func (j *job) affordable() uint64 {
 	total := j.view.Load().Affordable()
-	reserved := j.units + uint64(j.out)*j.needs.UnitsPerTask
+	reserved := j.reserved()
 	if reserved >= total {
 		return 0
 	}
 	return (total - reserved) / j.needs.UnitsPerTask
+}
+
+// reserved is how much of the escrow is spoken for, in units. Plants that were settled went
+// back to the buyer. The caller holds j.mu.
+func (j *job) reserved() uint64 {
+	return j.units - j.plants.refunded + uint64(j.out)*j.needs.UnitsPerTask
 }
 
 // overBudget reports that the job is at its end because the escrow covers no more.

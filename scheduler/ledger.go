@@ -38,6 +38,9 @@ type Ledger interface {
 	OpenReceipts(ctx context.Context, job work.JobID, epoch uint64, openings []Opening) error
 	CommitVerdicts(ctx context.Context, job work.JobID, epoch uint64, verdicts []VerdictCommitment) error
 	RevealVerdicts(ctx context.Context, job work.JobID, epoch uint64, verdicts []VerdictReveal) error
+	// RevealPlants shows which receipts of a decided epoch the gateway had planted: all that
+	// its commitment names, also where these are none.
+	RevealPlants(ctx context.Context, job work.JobID, epoch uint64, salt [work.SaltSize]byte, plants []CommittedReceipt) error
 	FinishJob(ctx context.Context, job work.JobID) error
 	Claim(ctx context.Context, job work.JobID, epoch uint64, claims []PayProof) error
 	AnswerChallenge(ctx context.Context, id, epoch uint64, pay PayProof) error
@@ -48,6 +51,10 @@ type Params struct {
 	GraceBlocks     int64 // how long epochs may follow once a job is closing
 	MaxWorkersPerTx int
 	AllowLoopback   bool
+	// A worker is on probation until auditors upheld so many of its receipts. Until then
+	// its receipts are audited at ProbationAuditBps, where that is above the job's own rate.
+	ProbationAudits   uint64
+	ProbationAuditBps uint32
 }
 
 // Commitment is what a gateway commits for an epoch.
@@ -57,6 +64,17 @@ type Commitment struct {
 	Receipts work.Root // Sum: the epoch's units
 	Pay      work.Root // Sum: the job's units so far
 	Finish   bool      // no epoch follows
+	// The first receipts of the tree, by workers on probation, and their units.
+	ProbationReceipts, ProbationUnits uint64
+	// Plants is the commitment to the epoch's plants (work.Plants), also to none of them;
+	// zero for a gateway that plants nothing.
+	Plants artifact.Digest
+}
+
+// CommittedReceipt is a receipt with its proof in an epoch's receipts tree.
+type CommittedReceipt struct {
+	Receipt []byte // canonical encoding of a work.SignedReceipt
+	Proof   work.Proof
 }
 
 // Opening shows the receipt that covers a sample's unit.

@@ -11,11 +11,11 @@ type metrics struct {
 	reg prometheus.Registerer
 	all []prometheus.Collector
 
-	leased, expired, accepted, failures, failed, sealed, orders, troubles prometheus.Counter
-	refused, sent                                                         *prometheus.CounterVec
-	jobs                                                                  *prometheus.GaugeVec
-	out, ready, workers, idle, height, diskFull                           prometheus.Gauge
-	doneSeconds                                                           prometheus.Histogram
+	leased, expired, accepted, failures, failed, sealed, orders, troubles, planted, mismatches prometheus.Counter
+	refused, sent                                                                              *prometheus.CounterVec
+	jobs                                                                                       *prometheus.GaugeVec
+	out, ready, workers, idle, height, diskFull, probation, low                                prometheus.Gauge
+	doneSeconds                                                                                prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -39,6 +39,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m.sealed = counter("sealed_epochs_total", "Epochs that were sealed.")
 	m.orders = counter("audit_orders_total", "Audits and reveals that were handed to auditors.")
 	m.troubles = counter("troubles_total", "Steps that failed and were tried again.")
+	m.planted = counter("plants_total", "Receipts known to be wrong that were planted.")
+	m.mismatches = counter("network_mismatches_total", "Sessions of workers that do not come from their declared network.")
 	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: space, Subsystem: sub, Name: "refused_total", Help: "Receipts and verdicts that were refused."}, []string{"why"})
 	m.sent = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: space, Subsystem: sub, Name: "sent_total", Help: "Transactions that were sent to the ledger."}, []string{"what", "result"})
 	m.jobs = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: space, Subsystem: sub, Name: "jobs", Help: "Jobs by phase."}, []string{"phase"})
@@ -47,6 +49,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m.workers = gauge("workers", "Workers with a session.")
 	m.idle = gauge("idle_workers", "Workers that wait for work.")
 	m.height = gauge("ledger_height", "The newest block that was seen.")
+	m.probation = gauge("probation_workers", "Workers with a session that are on probation by the ledger's record.")
+	m.low = gauge("low_score_workers", "Workers with a session whose score is below one half.")
 	m.diskFull = gauge("disk_full", "1 while no work is taken on because the disk is nearly full.")
 	m.doneSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: space, Subsystem: sub, Name: "done_seconds", Help: "Time to check and store a worker's report.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)})
 	m.all = append(m.all, m.refused, m.sent, m.jobs, m.doneSeconds)
@@ -88,6 +92,9 @@ func (s *Scheduler) measure() {
 	s.mu.Unlock()
 	s.m.workers.Set(float64(workers))
 	s.m.idle.Set(float64(idle))
+	c := s.census(s.now())
+	s.m.probation.Set(float64(c.probation))
+	s.m.low.Set(float64(c.low))
 	full := 0.0
 	if s.store.full.Load() {
 		full = 1

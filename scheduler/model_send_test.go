@@ -28,12 +28,17 @@ func (l *link) CommitEpoch(_ context.Context, c scheduler.Commitment) error {
 			return errors.New("too many epochs pending")
 		case c.Receipts.Leaves == 0 || c.Pay.Leaves == 0:
 			return errors.New("an empty epoch")
+		case c.ProbationReceipts > c.Receipts.Leaves || c.ProbationUnits > c.Receipts.Sum:
+			return errors.New("more on probation than there are")
 		case c.Pay.Sum-c.Receipts.Sum != j.Units:
 			return fmt.Errorf("%d units in all, but %d and %d were committed", c.Pay.Sum, j.Units, c.Receipts.Sum)
 		case total.Cmp(j.Escrow) > 0:
 			return errors.New("more than the escrow")
 		}
-		j.epochs = append(j.epochs, &work.Epoch{Job: c.Job, Number: c.Number, Receipts: c.Receipts, Pay: c.Pay, Status: work.EpochCommitted, CommitHeight: m.height})
+		j.epochs = append(j.epochs, &work.Epoch{
+			Job: c.Job, Number: c.Number, Receipts: c.Receipts, Pay: c.Pay, Status: work.EpochCommitted, CommitHeight: m.height,
+			ProbationReceipts: c.ProbationReceipts, ProbationUnits: c.ProbationUnits, Plants: c.Plants,
+		})
 		j.Epochs, j.Units, j.Receipts = c.Number, c.Pay.Sum, j.Receipts+c.Receipts.Leaves
 		if c.Finish {
 			m.finish(j)
@@ -89,6 +94,10 @@ func (m *model) openSample(j *modelJob, e *work.Epoch, o scheduler.Opening) erro
 	}
 	if err := signed.Verify(); err != nil {
 		return err
+	}
+	if o.Proof.Index >= e.ProbationReceipts && m.workers[r.Worker].AuditsPassed < m.params.ProbationAudits {
+		m.fault(j, fmt.Sprintf("epoch %d: receipt %d is of a worker on probation and not among the first", e.Number, o.Proof.Index))
+		return nil
 	}
 	s.Receipt = o.Receipt
 	for i := range e.Samples {
@@ -189,6 +198,43 @@ func (l *link) RevealVerdicts(_ context.Context, id work.JobID, n uint64, verdic
 			slot.Outcome, slot.Evidence = v.Outcome, v.Evidence
 		}
 		m.advance(j, e)
+		return nil
+	})
+}
+
+func (l *link) RevealPlants(_ context.Context, id work.JobID, n uint64, salt [work.SaltSize]byte, plants []scheduler.CommittedReceipt) error {
+	return l.send("plants", func(m *model) error {
+		j, e, err := m.epoch(id, n)
+		switch {
+		case err != nil:
+			return err
+		case e.Status != work.EpochDecided || e.Plants.IsZero() || e.PlantsShown:
+			return fmt.Errorf("epoch %d is %s, plants shown: %v", n, e.Status, e.PlantsShown)
+		}
+		p := work.Plants{Chain: m.chain, Job: id, Epoch: n, Salt: salt}
+		for _, x := range plants {
+			s, err := work.DecodeReceipt(x.Receipt)
+			if err != nil {
+				return err
+			}
+			if _, err := x.Proof.Verify(e.Receipts, work.ReceiptLeaf(x.Receipt, s.Receipt.Units)); err != nil {
+				return err
+			}
+			if err := s.Verify(); err != nil {
+				return err
+			}
+			p.Indices = append(p.Indices, x.Proof.Index)
+		}
+		if err := p.Check(e.Plants); err != nil {
+			return err
+		}
+		for _, x := range plants {
+			s, _ := work.DecodeReceipt(x.Receipt)
+			e.PlantUnits += s.Receipt.Units
+			j.planted[s.Receipt.Worker] += s.Receipt.Units
+			j.plants[s.Receipt.Seq] = true
+		}
+		e.PlantsShown = true
 		return nil
 	})
 }

@@ -43,6 +43,8 @@ type modelJob struct {
 	epochs  []*work.Epoch
 	claimed map[work.PublicKey]uint64
 	forfeit map[work.PublicKey]bool
+	planted map[work.PublicKey]uint64 // units of plants, which are nobody's
+	plants  map[uint64]bool           // numbers of shown plants
 }
 
 func newModel(gateway work.PublicKey) *model {
@@ -63,6 +65,7 @@ func (m *model) open(kind work.Name, spec artifact.Digest, escrow, price int64, 
 		Job: work.Job{ID: id, Buyer: "buyer", Gateway: "gw", Kind: kind, Spec: spec, Escrow: big.NewInt(escrow), Price: big.NewInt(price),
 			WorkerPrice: big.NewInt(price), AuditBps: 1000, EpochBlocks: epochBlocks, OpenedHeight: m.height, ExpiryHeight: m.height + 1<<40, Status: work.JobOpen},
 		claimed: map[work.PublicKey]uint64{}, forfeit: map[work.PublicKey]bool{},
+		planted: map[work.PublicKey]uint64{}, plants: map[uint64]bool{},
 	}
 	return id
 }
@@ -106,7 +109,9 @@ func (m *model) wakeEpoch(j *modelJob, e *work.Epoch) {
 		}
 		e.Beacon = work.Beacon(m.chain, j.ID, e.Number, m.hash)
 		e.Status, e.Deadline = work.EpochSampled, m.height+m.openBlocks
-		for _, unit := range work.Samples(e.Beacon, e.Receipts.Sum, work.SampleCount(e.Receipts.Leaves, j.AuditBps, m.maxSamples)) {
+		shape := work.Shape{Receipts: e.Receipts.Leaves, Units: e.Receipts.Sum, ProbationReceipts: e.ProbationReceipts, ProbationUnits: e.ProbationUnits}
+		rates := work.Rates{AuditBps: j.AuditBps, ProbationBps: m.params.ProbationAuditBps, MaxSamples: m.maxSamples}
+		for _, unit := range work.EpochSamples(e.Beacon, shape, rates) {
 			e.Samples = append(e.Samples, work.Sample{Unit: unit, Status: work.SampleDrawn, Deadline: e.Deadline})
 		}
 	case work.EpochSampled, work.EpochAuditing:
@@ -176,13 +181,12 @@ func (m *model) decide(j *modelJob, s *work.Sample) {
 	switch {
 	case fail > pass:
 		s.Status = work.SampleFalse
-		r, _ := work.DecodeReceipt(s.Receipt)
-		j.forfeit[r.Receipt.Worker] = true
-		w := m.workers[r.Receipt.Worker]
-		w.Active = false
-		m.workers[r.Receipt.Worker] = w
 	case pass > fail:
 		s.Status = work.SampleUpheld
+		r, _ := work.DecodeReceipt(s.Receipt)
+		w := m.workers[r.Receipt.Worker]
+		w.AuditsPassed++
+		m.workers[r.Receipt.Worker] = w
 	default:
 		s.Status = work.SampleUndecided
 	}
@@ -197,6 +201,13 @@ func (m *model) wakeJob(j *modelJob) {
 		if e.Status != work.EpochDecided || m.height < e.Deadline {
 			break
 		}
+		if !e.Plants.IsZero() && !e.PlantsShown {
+			if m.height > e.Deadline+m.openBlocks {
+				m.fault(j, fmt.Sprintf("epoch %d: its plants were not shown", e.Number))
+			}
+			break
+		}
+		m.convict(j, e)
 		e.Status, e.SettledHeight, e.Label = work.EpochSettled, m.height, work.Agreed
 		j.Settled++
 		j.UnitsSettled += e.Receipts.Sum
@@ -206,6 +217,23 @@ func (m *model) wakeJob(j *modelJob) {
 	}
 	if j.Status == work.JobClosing && (j.Finished || m.height > j.closing+m.params.GraceBlocks) && j.Settled == j.Epochs {
 		j.Status = work.JobClosed
+	}
+}
+
+// convict takes its pay from whoever has a sample that was found false and is no plant.
+func (m *model) convict(j *modelJob, e *work.Epoch) {
+	for _, s := range e.Samples {
+		if s.Status != work.SampleFalse {
+			continue
+		}
+		r, _ := work.DecodeReceipt(s.Receipt)
+		if j.plants[r.Receipt.Seq] {
+			continue
+		}
+		j.forfeit[r.Receipt.Worker] = true
+		w := m.workers[r.Receipt.Worker]
+		w.Active = false
+		m.workers[r.Receipt.Worker] = w
 	}
 }
 

@@ -100,15 +100,23 @@ func (j *job) progress() Progress {
 	if err := j.s.store.diskError(); err != nil && p.Trouble == "" && p.Phase == PhaseRunning {
 		p.Trouble = err.Error()
 	}
+	// Plants that were shown are nobody's work and cost the buyer nothing.
+	units, receipts, shown := j.shownPlants()
+	p.Done, p.Units, p.Receipts = p.Done-receipts, p.Units-units, p.Receipts-receipts
 	if view.Price != nil {
-		p.Spent.Mul(view.Price, new(big.Int).SetUint64(j.units))
+		p.Spent.Mul(view.Price, new(big.Int).SetUint64(p.Units))
 	}
-	p.Rate = j.rate.per(j.s.cfg.Now())
+	p.Rate = j.rate.per(j.s.now())
 	if left := p.Queued + p.Out + p.Ready; p.Phase == PhaseRunning && p.Rate > 0 {
 		p.ETA = time.Duration(math.Min(float64(left)/p.Rate, 1e8) * float64(time.Second))
 	}
 	for w, a := range j.accounts {
-		p.Workers = append(p.Workers, WorkerProgress{w, a.Units, a.Receipts})
+		x := WorkerProgress{w, a.Units - shown[w].Units, a.Receipts - shown[w].Receipts}
+		if x.Receipts == 0 {
+			p.WorkerCount--
+			continue
+		}
+		p.Workers = append(p.Workers, x)
 	}
 	slices.SortFunc(p.Workers, func(a, b WorkerProgress) int {
 		return cmp.Or(cmp.Compare(b.Units, a.Units), a.Worker.Compare(b.Worker))

@@ -24,7 +24,7 @@ type metaRecord struct {
 	Gateway work.PublicKey
 }
 
-const metaVersion = 1
+const metaVersion = 2
 
 // jobRecord is what must be known of a job besides its tasks and receipts.
 type jobRecord struct {
@@ -45,16 +45,18 @@ type jobRecord struct {
 
 // bundleRecord is a bundle in a worker's hands or waiting for another.
 type bundleRecord struct {
-	_        struct{} `cbor:",toarray"`
-	Pace     int64    // nanoseconds
-	Worker   work.PublicKey
-	Deadline int64 // Unix milliseconds
-	Tasks    []taskRecord
+	_       struct{} `cbor:",toarray"`
+	Pace    int64    // nanoseconds
+	Worker  work.PublicKey
+	Granted int64 // Unix milliseconds
+	Left    int64 // nanoseconds that the lease had then
+	Tasks   []taskRecord
 }
 
 type taskRecord struct {
 	_       struct{} `cbor:",toarray"`
 	Seq     uint64
+	Plan    uint64 // the plan's number for it
 	Attempt uint32
 	Tries   uint32
 	Leased  bool
@@ -83,6 +85,40 @@ type epochRecord struct {
 	Undecided uint32
 	Unaudited uint32
 	Label     work.Label
+	// The first receipts of the tree, by workers on probation.
+	ProbationReceipts uint64
+	ProbationUnits    uint64
+	Plants            artifact.Digest // commitment to the plants; zero where there was none
+	PlantsShown       bool
+}
+
+// orderRecord fixes which receipts come first in an epoch's tree: those of these workers.
+// The ledger's word on who is on probation changes, an epoch's order must not.
+type orderRecord struct {
+	_       struct{} `cbor:",toarray"`
+	Workers []byte   // their keys, sorted, one after the other
+}
+
+// plantRecord marks a receipt as a plant.
+type plantRecord struct {
+	_     struct{} `cbor:",toarray"`
+	Decoy work.PublicKey
+	Units uint64
+}
+
+// plantsRecord is what the plants commitment of a sealed epoch hides.
+type plantsRecord struct {
+	_       struct{} `cbor:",toarray"`
+	Salt    [work.SaltSize]byte
+	Indices []uint64
+}
+
+// scoreRecord is a worker's score as of a time.
+type scoreRecord struct {
+	_    struct{} `cbor:",toarray"`
+	Good float64
+	Bad  float64
+	At   int64 // Unix milliseconds
 }
 
 type rootRecord struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -103,14 +104,11 @@ func (j *job) step(ctx context.Context) error {
 	if view.Status == work.JobClosed || view.Status == work.JobFaulted {
 		return j.conclude(ctx, view)
 	}
-	if err := j.fixAll(); err != nil {
-		return err
-	}
 	// What has a deadline on the ledger is not held up by what fails elsewhere.
-	errs := []error{j.advance(ctx, view)}
+	errs := []error{j.fixAll(ctx), j.plant(ctx), j.advance(ctx, view)}
 	switch phase, _ := j.phase(); phase {
-	case PhaseFaulted: // nothing that we send can be right; the job's expiry ends it
-		return errors.Join(errs...)
+	case PhaseFaulted: // no further epoch can be right; the job's expiry ends it
+		return errors.Join(append(errs, j.answer(ctx, view))...)
 	case PhaseRefused:
 		return errors.Join(append(errs, j.finish(ctx, view))...)
 	}
@@ -161,12 +159,12 @@ func (j *job) advance(ctx context.Context, view work.Job) error {
 		if err := j.resume(ctx); err != nil {
 			return err
 		}
-		return j.running(closing, view, height)
+		return j.running(ctx, closing, view, height)
 	case PhaseDraining:
 		if err := j.resume(ctx); err != nil {
 			return err
 		}
-		return j.draining(closing, height)
+		return j.draining(ctx, closing, height)
 	}
 	return nil
 }
@@ -202,27 +200,27 @@ func (j *job) noteClosing(height int64) {
 }
 
 // running sees whether the job is at its end, and seals the epoch when it is time.
-func (j *job) running(closing bool, view work.Job, height int64) error {
+func (j *job) running(ctx context.Context, closing bool, view work.Job, height int64) error {
 	j.mu.Lock()
 	done := j.rec.Finished && len(j.tasks) == 0
 	broke := j.overBudget(j.affordable())
-	due := j.inOpen > 0 && height-j.rec.Sealed >= view.EpochBlocks
+	due := j.inOpen > 0 && (height-j.rec.Sealed >= view.EpochBlocks || j.s.sealing.Load())
 	j.mu.Unlock()
 	switch {
 	case done:
-		return j.seal(true, "every task is done")
+		return j.seal(ctx, true, "every task is done")
 	case broke:
-		return j.seal(true, "the escrow does not cover another task")
+		return j.seal(ctx, true, "the escrow does not cover another task")
 	case closing:
 		return j.enterPhase(PhaseDraining, "the job is closing on the ledger")
 	case due:
-		return j.seal(false, "")
+		return j.seal(ctx, false, "")
 	}
 	return nil
 }
 
 // draining waits for what is out, but not so long that the last epoch comes too late.
-func (j *job) draining(closing bool, height int64) error {
+func (j *job) draining(ctx context.Context, closing bool, height int64) error {
 	grace := int64(30)
 	if p := j.s.params.Load(); p != nil {
 		grace = p.GraceBlocks
@@ -233,7 +231,7 @@ func (j *job) draining(closing bool, height int64) error {
 	reason := j.rec.Reason
 	j.mu.Unlock()
 	if empty || late {
-		return j.seal(true, reason)
+		return j.seal(ctx, true, reason)
 	}
 	return nil
 }
@@ -246,9 +244,16 @@ func (j *job) commitEpochs(ctx context.Context, view work.Job) (work.Job, error)
 	}
 	for n := view.Epochs + 1; n < open && view.Epochs-view.Settled < maxPending; n++ {
 		j.mu.Lock()
-		rec := j.epochs[n].record
+		es := j.epochs[n]
 		j.mu.Unlock()
-		c := Commitment{Job: j.id, Number: n, Receipts: rec.Receipts.root(), Pay: rec.Pay.root(), Finish: phase == PhaseSettling && n == open-1}
+		if es == nil {
+			return view, nil // its roots are not worked out yet
+		}
+		rec := es.record
+		c := Commitment{
+			Job: j.id, Number: n, Receipts: rec.Receipts.root(), Pay: rec.Pay.root(), Finish: phase == PhaseSettling && n == open-1,
+			ProbationReceipts: rec.ProbationReceipts, ProbationUnits: rec.ProbationUnits, Plants: rec.Plants,
+		}
 		err := j.s.send("commit", j.s.cfg.Ledger.CommitEpoch(ctx, c))
 		now, lookErr := j.look(ctx)
 		if lookErr != nil {
@@ -284,7 +289,7 @@ func (j *job) follow(ctx context.Context, n uint64) error {
 		j.mu.Unlock()
 		return errNotSealed
 	}
-	if ep.Receipts != es.record.Receipts.root() || ep.Pay != es.record.Pay.root() {
+	if ep.Receipts != es.record.Receipts.root() || ep.Pay != es.record.Pay.root() || ep.Plants != es.record.Plants {
 		j.mu.Unlock()
 		return j.fault(fmt.Sprintf("the ledger has other roots of epoch %d than this database: is another gateway using this account?", n))
 	}
@@ -302,6 +307,7 @@ func (j *job) follow(ctx context.Context, n uint64) error {
 		return err
 	}
 	j.s.setOrders(j.id, n, had, orders)
+	j.accuseOf(n, es, &ep)
 	if changed {
 		j.log.Info("an epoch on the ledger", "epoch", n, "status", ep.Status, "samples", len(ep.Samples))
 		j.notify()
@@ -335,7 +341,7 @@ func (j *job) follow(ctx context.Context, n uint64) error {
 	if es.failed++; err == nil {
 		es.failed = 0
 	}
-	return err
+	return errors.Join(err, j.showPlants(ctx, n, &ep))
 }
 
 // inParts sends items in transactions of at most n.
@@ -372,6 +378,7 @@ func (j *job) recordEpoch(ctx context.Context, n uint64, es *epochState) error {
 	r := es.record
 	r.Status, r.Commit, r.Settled, r.Label = ep.Status, ep.CommitHeight, ep.SettledHeight, ep.Label
 	r.Drawn, r.Upheld, r.False, r.Undecided, r.Unaudited = tally(ep.Samples)
+	r.PlantsShown = ep.PlantsShown
 	b := j.s.store.batch()
 	_ = b.Set(numberKey(spaceEpoch, j.id, n), encode(r), nil)
 	prefix := numberKey(spaceVerdict, j.id, n)
@@ -380,22 +387,55 @@ func (j *job) recordEpoch(ctx context.Context, n uint64, es *epochState) error {
 		return err
 	}
 	j.mu.Lock()
+	j.banLiars(&ep)
+	judged := ep
+	plants := maps.Clone(j.plants.made[n])
 	es.record, es.live, es.verdicts = r, &ep, nil
-	had := es.asked
-	es.asked = nil
-	for _, x := range ep.Samples {
-		if x.Status == work.SampleFalse {
-			if s, err := work.DecodeReceipt(x.Receipt); err == nil {
-				j.banned[s.Receipt.Worker] = true
-			}
-		}
-	}
+	j.refund(n, es)
+	had, accused := es.asked, es.accused
+	es.asked, es.accused = nil, nil
 	es.live.Samples = nil // only the figures are needed from here on
 	j.mu.Unlock()
+	j.judge(&judged, plants)
+	for key := range accused {
+		j.s.acquit(key, j.id, n)
+	}
 	j.s.setOrders(j.id, n, had, map[work.PublicKey]map[orderID]*order{})
 	j.log.Info("an epoch is over", "epoch", n, "status", r.Status, "label", r.Label, "drawn", r.Drawn, "upheld", r.Upheld, "false", r.False)
 	j.notify()
 	return nil
+}
+
+// banLiars takes no more receipts in this job from whose samples were found false. The
+// caller holds j.mu.
+func (j *job) banLiars(ep *work.Epoch) (liars []work.PublicKey) {
+	for _, x := range ep.Samples {
+		if x.Status != work.SampleFalse {
+			continue
+		}
+		if s, err := work.DecodeReceipt(x.Receipt); err == nil {
+			j.banned[s.Receipt.Worker] = true
+			liars = append(liars, s.Receipt.Worker)
+		}
+	}
+	return liars
+}
+
+// accuseOf stops leases to workers whose samples were just found false. A decoy is treated
+// alike while its plants are not shown, so that nobody can tell.
+func (j *job) accuseOf(n uint64, es *epochState, ep *work.Epoch) {
+	j.mu.Lock()
+	liars := j.banLiars(ep)
+	if len(liars) > 0 && es.accused == nil {
+		es.accused = map[work.PublicKey]bool{}
+	}
+	for _, key := range liars {
+		es.accused[key] = true
+	}
+	j.mu.Unlock()
+	for _, key := range liars {
+		j.s.accuse(key, j.id, n)
+	}
 }
 
 func tally(samples []work.Sample) (drawn, upheld, wrong, undecided, unaudited uint32) {

@@ -26,22 +26,27 @@ type claim struct {
 
 func (c *claim) refuse(format string, args ...any) { c.refusal = fmt.Sprintf(format, args...) }
 
+// How many claims are checked in one go: enough for their signatures to be checked
+// together, few enough for a long report to go to several cores.
+const verifyPart = 64
+
 // verify checks claims of one job on as many cores as are free.
 func (s *Scheduler) verify(ctx context.Context, j *job, claims []*claim) {
 	var next atomic.Int64
+	parts := (len(claims) + verifyPart - 1) / verifyPart
 	run := func() {
 		s.cores <- struct{}{}
 		defer func() { <-s.cores }()
 		for {
 			i := int(next.Add(1)) - 1
-			if i >= len(claims) {
+			if i >= parts {
 				return
 			}
-			s.verifyOne(ctx, j, claims[i])
+			s.verifySome(ctx, j, claims[i*verifyPart:min((i+1)*verifyPart, len(claims))])
 		}
 	}
 	var wg sync.WaitGroup
-	for range min(cap(s.cores), (len(claims)+3)/4) - 1 {
+	for range min(cap(s.cores), parts) - 1 {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
@@ -52,34 +57,45 @@ func (s *Scheduler) verify(ctx context.Context, j *job, claims []*claim) {
 	wg.Wait()
 }
 
-// verifyOne checks everything about a receipt that can be checked without doing the task
+// verifySome checks everything about receipts that can be checked without doing the tasks
 // again: the cheap things first.
-func (s *Scheduler) verifyOne(ctx context.Context, j *job, c *claim) {
-	if c.task == nil || c.refusal != "" || c.err != nil {
-		return
+func (s *Scheduler) verifySome(ctx context.Context, j *job, claims []*claim) {
+	open := make([]*claim, 0, len(claims))
+	receipts := make([]*work.SignedReceipt, 0, len(claims))
+	for _, c := range claims {
+		if c.task == nil || c.refusal != "" || c.err != nil {
+			continue
+		}
+		r := &c.receipt.Receipt
+		switch {
+		case r.Chain != s.cfg.Chain:
+			c.refuse("it is for chain %.64q, this is %q", r.Chain, s.cfg.Chain)
+		case r.Units > j.needs.UnitsPerTask:
+			c.refuse("%d units, a task of this job costs at most %d", r.Units, j.needs.UnitsPerTask)
+		case r.Task != (work.Task{Job: j.id, Seq: r.Seq, Body: c.body}).DigestOf(j.rec.Spec):
+			c.refuse("it is for another task than the one that was leased")
+		default:
+			open = append(open, c)
+			receipts = append(receipts, c.receipt)
+		}
 	}
+	encoded, errs := s.signatures.Receipts(receipts)
+	for i, c := range open {
+		switch {
+		case errs[i] != nil:
+			c.refuse("%v", errs[i])
+		case len(encoded[i]) > work.MaxReceipt:
+			c.refuse("its encoding has more than %d bytes", work.MaxReceipt)
+		default:
+			c.encoded = encoded[i]
+			s.verifyResult(ctx, j, c)
+		}
+	}
+}
+
+// verifyResult checks that a receipt's result is there and worth what it claims.
+func (s *Scheduler) verifyResult(ctx context.Context, j *job, c *claim) {
 	r := &c.receipt.Receipt
-	t := work.Task{Job: j.id, Seq: r.Seq, Spec: j.spec, Body: c.body}
-	switch {
-	case r.Chain != s.cfg.Chain:
-		c.refuse("it is for chain %.64q, this is %q", r.Chain, s.cfg.Chain)
-	case r.Units > j.needs.UnitsPerTask:
-		c.refuse("%d units, a task of this job costs at most %d", r.Units, j.needs.UnitsPerTask)
-	case r.Task != t.Digest():
-		c.refuse("it is for another task than the one that was leased")
-	}
-	if c.refusal != "" {
-		return
-	}
-	if err := c.receipt.Verify(); err != nil {
-		c.refuse("%v", err)
-		return
-	}
-	var err error
-	if c.encoded, err = c.receipt.Encode(); err != nil || len(c.encoded) > work.MaxReceipt {
-		c.refuse("its encoding has more than %d bytes", work.MaxReceipt)
-		return
-	}
 	body, err := s.cfg.Artifacts.Get(ctx, r.Result, work.MaxResult)
 	switch {
 	case errors.Is(err, artifact.ErrNotFound):
@@ -93,7 +109,7 @@ func (s *Scheduler) verifyOne(ctx context.Context, j *job, c *claim) {
 		return
 	}
 	c.result = work.Result{Body: body}
-	units, err := meter(j.kind, t, c.result)
+	units, err := meter(j.kind, work.Task{Job: j.id, Seq: r.Seq, Spec: j.spec, Body: c.body}, c.result)
 	switch {
 	case err != nil:
 		c.refuse("its result is not one of this task: %v", err)

@@ -138,6 +138,12 @@ func (s *Scheduler) adopt(view work.Job) error {
 		// can be built without it.
 		rec.Phase, rec.Reason = PhaseRefused, "this gateway's records of it are lost: the ledger has epochs that this database has not"
 	}
+	switch why, err := s.lost(view); {
+	case err != nil:
+		return err
+	case why != "":
+		rec.Phase, rec.Reason = PhaseRefused, why
+	}
 	j := newJob(s, view.ID, rec, view)
 	b := s.store.batch()
 	j.setRecord(b)
@@ -166,15 +172,21 @@ func (s *Scheduler) sweep() {
 			return
 		case <-tick.C:
 		}
-		s.expire(s.cfg.Now())
+		s.expire(s.now())
 		if n%4 == 0 {
 			s.store.checkDisk()
 			s.measure()
+			if err := s.flushScores(); err != nil {
+				s.log.Warn("keep the workers' scores", "err", err)
+			}
 		}
 		if n%240 == 239 {
-			s.forget(s.cfg.Now())
+			s.forget(s.now())
 			if err := s.prune(s.cfg.Now()); err != nil {
 				s.log.Warn("drop jobs that ended long ago", "err", err)
+			}
+			if err := s.pruneScores(s.cfg.Now()); err != nil {
+				s.log.Warn("drop old scores", "err", err)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -19,7 +20,7 @@ const (
 	maxCapacity = 64
 )
 
-// worker is how a worker is doing at this gateway. It is not kept on disk.
+// worker is how a worker is doing at this gateway. Of it only the score is kept on disk.
 type worker struct {
 	key work.PublicKey
 
@@ -31,6 +32,14 @@ type worker struct {
 	load     time.Duration // what it has in hand takes so long, one after another
 	seen     time.Time
 	orders   map[orderID]*order
+	// Who it is, see standing.go and score.go.
+	standing standing
+	kinds    []work.Name
+	declared string
+	address  netip.Addr
+	mismatch bool
+	accused  map[accusation]bool
+	score    score
 }
 
 // hold is what a worker has in hand of one bundle.
@@ -48,20 +57,26 @@ type hold struct {
 // back serves workers that know it from before.
 func (s *Scheduler) worker(key work.PublicKey) *worker {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	w := s.workers[key]
-	if w == nil {
-		w = &worker{key: key, capacity: 1, share: 1, out: map[*bundle]hold{}, orders: map[orderID]*order{}, seen: s.cfg.Now()}
+	s.mu.Unlock()
+	if w != nil {
+		return w
+	}
+	record := s.loadScore(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w = s.workers[key]; w == nil {
+		w = &worker{key: key, capacity: 1, share: 1, out: map[*bundle]hold{}, orders: map[orderID]*order{}, seen: s.now(), score: record}
 		s.workers[key] = w
 	}
 	return w
 }
 
 // allowance is how many more bundles w may have now.
-func (w *worker) allowance(want int) int {
+func (w *worker) allowance(want int, now time.Time) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	limit := int(float64(2*w.capacity) * w.share)
+	limit := int(float64(2*w.capacity) * w.share * w.score.value(now))
 	return min(want, max(1, limit)-len(w.out))
 }
 
@@ -179,7 +194,7 @@ func (s *Scheduler) Worker(ctx context.Context, key work.PublicKey) (work.Worker
 	s.mu.Unlock()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	now := s.cfg.Now()
+	now := s.now()
 	age := now.Sub(k.at)
 	if !k.at.IsZero() && age >= 0 && age < recordFresh {
 		return k.record, k.err
@@ -215,7 +230,7 @@ func (s *Scheduler) forget(now time.Time) {
 	defer s.mu.Unlock()
 	for key, w := range s.workers {
 		w.mu.Lock()
-		gone := len(w.out) == 0 && len(w.orders) == 0 && now.Sub(w.seen) > forgetAfter
+		gone := len(w.out) == 0 && len(w.orders) == 0 && len(w.accused) == 0 && !w.score.dirty && now.Sub(w.seen) > forgetAfter
 		w.mu.Unlock()
 		if gone {
 			delete(s.workers, key)

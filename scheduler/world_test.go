@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	rand2 "math/rand/v2"
 	"os"
 	"sync"
 	"testing"
@@ -75,6 +76,15 @@ func (countKind) Verify(_ context.Context, _ work.Env, _ work.Task, r work.Resul
 		return work.Verdict{Outcome: work.Fail, Label: work.Agreed}, nil
 	}
 	return work.Verdict{Outcome: work.Pass, Label: work.Agreed}, nil
+}
+
+func (countKind) Spoil(_ context.Context, _ work.Env, t work.Task, right work.Result) (work.Result, error) {
+	c, err := work.Decode[countResult](right.Body, 64)
+	if err != nil || c.Lies {
+		return work.Result{}, work.ErrUnspoilable
+	}
+	b, err := work.Encode(countResult{Seq: t.Seq, Lies: true})
+	return work.Result{Body: b}, err
 }
 
 func (k countKind) Plan(_ context.Context, job work.JobID, spec []byte, state work.State, _ work.PlanEnv) (work.Plan, error) {
@@ -256,7 +266,8 @@ func (w *world) phase(id work.JobID, p scheduler.Phase) {
 	w.t.Helper()
 	w.until(fmt.Sprintf("job %d is %s", id, p), func() bool {
 		x, err := w.s.Progress(id)
-		return err == nil && x.Phase == p
+		// A job that runs has tasks to lease once its plan is open.
+		return err == nil && x.Phase == p && (p != scheduler.PhaseRunning || x.Queued+x.Out > 0)
 	})
 }
 
@@ -278,6 +289,9 @@ type hand struct {
 	key      work.PrivateKey
 	lies     bool
 	audits   bool
+	blind    bool        // passes whatever it is to audit
+	unruly   *rand2.Rand // repeats itself, reports late and in any order; nil for a hand that does not
+	late     []work.SignedReceipt
 	vouchers map[work.JobID]work.Voucher
 	sealed   map[string]plane.VerdictReveal
 	acked    func(work.SignedReceipt)
@@ -338,6 +352,28 @@ func (h *hand) receipts(bundles []plane.Bundle) (rs []work.SignedReceipt) {
 	return rs
 }
 
+// disturb has an unruly hand keep some receipts for later, send older ones again and mix
+// them all.
+func (h *hand) disturb(req *plane.DoneRequest) {
+	if h.unruly == nil {
+		return
+	}
+	rs := append(req.Receipts, h.late...)
+	h.unruly.Shuffle(len(rs), func(i, k int) { rs[i], rs[k] = rs[k], rs[i] })
+	n := len(rs)
+	if n > 1 {
+		n -= h.unruly.IntN(n / 2)
+	}
+	req.Receipts, h.late = rs[:n:n], append([]work.SignedReceipt{}, rs[n:]...)
+	if n > 0 && h.unruly.IntN(2) == 0 {
+		req.Receipts = append(req.Receipts, rs[h.unruly.IntN(n)])
+		h.late = append(h.late, rs[h.unruly.IntN(n)])
+	}
+	if len(h.late) > 40 {
+		h.late = h.late[20:]
+	}
+}
+
 // turn asks for work, does it and reports it. It reports whether there was any.
 func (h *hand) turn(ctx context.Context) (bool, error) {
 	reply, err := h.w.s.Lease(ctx, h.key.Public(), plane.LeaseRequest{Max: 4, Kinds: []work.Name{countName}})
@@ -345,6 +381,7 @@ func (h *hand) turn(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	req := plane.DoneRequest{Receipts: h.receipts(reply.Bundles)}
+	h.disturb(&req)
 	for _, a := range reply.Audits {
 		if h.audits {
 			req.Verdicts = append(req.Verdicts, h.audit(a))
@@ -361,6 +398,11 @@ func (h *hand) turn(ctx context.Context) (bool, error) {
 	done, err := h.w.s.Done(ctx, h.key.Public(), req)
 	if err != nil {
 		return true, err
+	}
+	if h.unruly != nil && h.unruly.IntN(3) == 0 { // the reply was lost, say
+		if done, err = h.w.s.Done(ctx, h.key.Public(), req); err != nil {
+			return true, err
+		}
 	}
 	refused := map[uint64]bool{}
 	for _, r := range done.Refused {
@@ -393,6 +435,9 @@ func (h *hand) audit(a plane.Audit) plane.VerdictCommit {
 	require.NoError(t, err)
 	v, err := h.w.kind.Verify(ctx, work.Env{}, task, work.Result{Body: body})
 	require.NoError(t, err)
+	if h.blind {
+		v.Outcome = work.Pass
+	}
 	id := work.VerdictID{Chain: h.w.m.chain, Job: a.Job, Epoch: a.Epoch, Sample: a.Sample, Auditor: h.key.Public()}
 	key := fmt.Sprint(plane.Reveal{Job: a.Job, Epoch: a.Epoch, Sample: a.Sample})
 	reveal, again := h.sealed[key]

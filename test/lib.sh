@@ -1,8 +1,12 @@
 # What the scripts that run whole networks share. Sourced with bash, set -euo pipefail.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-export CANTUS=$root/bin/cantus
-[ -x "$CANTUS" ] || { echo "$CANTUS is missing: run make build" >&2; exit 1; }
+# CANTUS_BIN names another directory with the two programs than the one that make build fills.
+bin=${CANTUS_BIN:-$root/bin}
+export CANTUS=$bin/cantus CANTUS_WORKER=$bin/cantus-worker
+for program in "$CANTUS" "$CANTUS_WORKER"; do
+  [ -x "$program" ] || { echo "$program is missing: run make build" >&2; exit 1; }
+done
 
 say() { printf '\n== %s\n' "$*"; }
 die() { printf 'FAIL: %s\n' "$*" >&2; exit 1; }

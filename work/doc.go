@@ -16,6 +16,7 @@
 //	sample.go    which receipts are audited, and by whom, from the ledger's beacon
 //	market.go    Job, Epoch, Worker, Gateway: the ledger's records as the others see them
 //	key.go       PublicKey, PrivateKey: Ed25519 node keys
+//	signature.go the rule that signatures verify by; Verifier: many at once
 //	encode.go    canonical CBOR: one encoding for each value, all others refused
 //	label.go     trust labels
 //

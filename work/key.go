@@ -69,12 +69,15 @@ func (k *PublicKey) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// verify checks a signature by the rule in signature.go.
 func (k PublicKey) verify(domain string, msg, sig []byte) error {
-	if len(sig) != ed25519.SignatureSize || !ed25519.Verify(k[:], domainBytes(domain, msg), sig) {
-		return fmt.Errorf("%w (key %s)", ErrSignature, k.Short())
+	if !verifyOne(k, signed{domainBytes(domain, msg), sig}) {
+		return badSignature(k)
 	}
 	return nil
 }
+
+func badSignature(k PublicKey) error { return fmt.Errorf("%w (key %s)", ErrSignature, k.Short()) }
 
 // PrivateKey signs for a node. It is safe for concurrent use and never prints itself.
 type PrivateKey struct{ key ed25519.PrivateKey }
@@ -117,8 +120,8 @@ func (k PrivateKey) SignNonce(nonce []byte) []byte { return ed25519.Sign(k.key, 
 
 // VerifyNonce checks SignNonce.
 func (k PublicKey) VerifyNonce(nonce, sig []byte) error {
-	if len(sig) != ed25519.SignatureSize || !ed25519.Verify(k[:], nonce, sig) {
-		return fmt.Errorf("%w (key %s)", ErrSignature, k.Short())
+	if !verifyOne(k, signed{nonce, sig}) {
+		return badSignature(k)
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ type JobID uint64
 // Task is the smallest piece of a job: what is leased, receipted, paid and audited.
 type Task struct {
 	Job  JobID
-	Seq  uint64 // unique within the job, given by its plan, from 1
+	Seq  uint64 // unique within the job, from 1; a plan's own numbers stay between it and the scheduler
 	Spec []byte // the job's spec
 	Body []byte // the kind's own encoding
 }
@@ -53,8 +53,11 @@ type taskID struct {
 }
 
 // Digest binds a task to its job, its place in it, the spec and the body.
-func (t Task) Digest() artifact.Digest {
-	b, err := Encode(taskID{Job: t.Job, Seq: t.Seq, Spec: artifact.Sum(t.Spec), Body: artifact.Sum(t.Body)})
+func (t Task) Digest() artifact.Digest { return t.DigestOf(artifact.Sum(t.Spec)) }
+
+// DigestOf is Digest for whoever knows the spec's digest, which many tasks share.
+func (t Task) DigestOf(spec artifact.Digest) artifact.Digest {
+	b, err := Encode(taskID{Job: t.Job, Seq: t.Seq, Spec: spec, Body: artifact.Sum(t.Body)})
 	if err != nil {
 		panic(err) // a struct of numbers and arrays always encodes
 	}

@@ -2,6 +2,7 @@ package work
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cantus-network/cantus/artifact"
@@ -24,10 +25,16 @@ type Planner interface {
 	Plan(ctx context.Context, job JobID, spec []byte, state State, env PlanEnv) (Plan, error)
 }
 
+// ErrUnspoilable is returned by Spoil for a right result of which no wrong one can be made
+// that an auditor would surely find false.
+var ErrUnspoilable = errors.New("no wrong result that is sure to be found false can be made of it")
+
 // Spoiler is a kind that can make a wrong result that looks right: it answers the task,
 // has the same meter, and only doing the task again shows what is wrong with it.
 type Spoiler interface {
-	// Spoil makes one from a right result, by env.Rand; its blobs go to env.Blobs.
+	// Spoil makes one from a right result of the same task, though perhaps under another
+	// number, by env.Rand; its blobs go to env.Blobs. env.Now is when the work is to seem
+	// done. Where an honest auditor might not find the result false it is ErrUnspoilable.
 	Spoil(ctx context.Context, env Env, task Task, right Result) (Result, error)
 }
 

@@ -74,9 +74,13 @@ func (s SignedReceipt) Verify() error {
 		return fmt.Errorf("encode a receipt: %w", err)
 	}
 	if err := s.Receipt.Worker.verify(domainReceipt, b, s.Signature); err != nil {
-		return fmt.Errorf("receipt of job %d, task %d: %w", s.Receipt.Job, s.Receipt.Seq, err)
+		return badReceipt(s.Receipt, err)
 	}
 	return nil
+}
+
+func badReceipt(r Receipt, err error) error {
+	return fmt.Errorf("receipt of job %d, task %d: %w", r.Job, r.Seq, err)
 }
 
 // Encode is the canonical encoding, which is what the receipts tree commits to.

@@ -52,6 +52,9 @@ type vectors struct {
 	Beacon, Settled, Root1, Root5                                               string
 	Samples                                                                     []uint64
 	Auditors                                                                    []string
+	Plants, NoPlants                                                            string
+	Cells                                                                       []string
+	EpochSamples                                                                []uint64
 }
 
 func compute(t *testing.T) vectors {
@@ -98,6 +101,20 @@ func compute(t *testing.T) vectors {
 	for _, k := range work.Auditors(beacon, 2, cs[0], cs, 3) {
 		out.Auditors = append(out.Auditors, k.String())
 	}
+	plants := func(indices ...uint64) string {
+		p := work.Plants{Chain: "cantus-test-1", Job: 7, Epoch: 3, Indices: indices, Salt: [32]byte{9}}
+		c, err := p.Commitment()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.String()
+	}
+	out.Plants, out.NoPlants = plants(4, 250, 70_000), plants()
+	for i := byte(1); i <= 6; i++ {
+		out.Cells = append(out.Cells, work.CellOf(key(t, i).Public(), []string{"east", "north", "west"}))
+	}
+	out.EpochSamples = work.EpochSamples(beacon, work.Shape{Receipts: 1000, Units: 5000, ProbationReceipts: 40, ProbationUnits: 100},
+		work.Rates{AuditBps: 30, ProbationBps: 1000, MaxSamples: 64})
 	return out
 }
 

@@ -18,77 +18,91 @@ const auditMargin = 3 * time.Second
 
 // startAudit begins an audit unless it is under way already. One that was done before a
 // crash is not done again: its verdict is in the journal.
-func (w *Worker) startAudit(ctx context.Context, s *session, a plane.Audit) {
+func (l *link) startAudit(ctx context.Context, s *session, a plane.Audit) {
 	id := sampleID{a.Job, a.Epoch, a.Sample}
-	w.holdingMu.Lock()
-	defer w.holdingMu.Unlock()
-	if w.auditing[id] {
+	l.holdingMu.Lock()
+	defer l.holdingMu.Unlock()
+	if l.auditing[id] {
 		return
 	}
-	w.auditing[id] = true
-	w.tasks.Add(1)
+	l.auditing[id] = true
+	l.tasks.Add(1)
 	go func() {
-		defer w.tasks.Done()
+		defer l.tasks.Done()
 		defer func() {
-			w.holdingMu.Lock()
-			delete(w.auditing, id)
-			w.holdingMu.Unlock()
+			l.holdingMu.Lock()
+			delete(l.auditing, id)
+			l.holdingMu.Unlock()
 		}()
 		select {
-		case w.audits <- struct{}{}:
-			defer func() { <-w.audits }()
+		case l.w.audits <- struct{}{}:
+			defer func() { <-l.w.audits }()
 		case <-ctx.Done():
 			return
 		}
-		log := w.log.With("job", a.Job, "epoch", a.Epoch, "sample", a.Sample, "task", a.Seq)
-		if err := w.audit(ctx, log, s, a); err != nil {
+		log := l.log.With("job", a.Job, "epoch", a.Epoch, "sample", a.Sample, "task", a.Seq)
+		if err := l.audit(ctx, log, s, a); err != nil {
 			log.Error("audit", "err", err)
 		}
 	}()
 }
 
-func (w *Worker) audit(ctx context.Context, log *slog.Logger, s *session, a plane.Audit) error {
+func (l *link) audit(ctx context.Context, log *slog.Logger, s *session, a plane.Audit) error {
 	id := sampleID{a.Job, a.Epoch, a.Sample}
-	v, ok := w.durable.Load().verdict(id)
+	v, ok := l.durable.verdict(id)
 	if !ok {
 		deadline := s.local(a.Deadline)
 		ctx, cancel := context.WithDeadlineCause(ctx, deadline, errDeadline)
 		defer cancel()
-		verdict := w.judge(ctx, deadline, s, a)
+		verdict := l.judge(ctx, deadline, s, a)
 		if context.Cause(ctx) != nil {
 			return fmt.Errorf("no verdict in time: %w", context.Cause(ctx))
 		}
-		v = verdictRecord{Job: a.Job, Epoch: a.Epoch, Sample: a.Sample, Outcome: verdict.Outcome, Evidence: verdict.Evidence, At: w.cfg.Now().Unix()}
+		v = verdictRecord{Job: a.Job, Epoch: a.Epoch, Sample: a.Sample, Outcome: verdict.Outcome, Evidence: verdict.Evidence, At: l.w.cfg.Now().Unix()}
 		rand.Read(v.Salt[:])
 		// Before anybody learns of it: a commitment whose salt is lost can't be revealed.
-		if err := w.durable.Load().addVerdict(v); err != nil {
-			w.fail(err)
+		if err := l.durable.addVerdict(v); err != nil {
+			l.w.fail(err)
 			return err
 		}
-		w.metrics.audits.WithLabelValues(string(a.Kind), verdict.Outcome.String()).Inc()
+		l.w.metrics.audits.WithLabelValues(string(a.Kind), verdict.Outcome.String()).Inc()
 		log.Info("audited", "outcome", verdict.Outcome, "reason", verdict.Reason)
 	}
-	vid := work.VerdictID{Chain: s.info.Chain, Job: a.Job, Epoch: a.Epoch, Sample: a.Sample, Auditor: w.cfg.Key.Public()}
-	commitment, err := work.Verdict{Outcome: v.Outcome, Evidence: v.Evidence}.Commitment(vid, v.Salt)
+	commit, err := l.seal(v)
 	if err != nil {
 		return err
 	}
-	sig, err := w.cfg.Key.SignCommitment(vid, commitment)
-	if err != nil {
-		return err
+	l.reports <- commit
+	if l.w.eye != nil {
+		wake(l.w.eye.kick)
 	}
-	w.reports <- plane.VerdictCommit{Job: a.Job, Epoch: a.Epoch, Sample: a.Sample, Commitment: commitment, Signature: sig}
 	return nil
 }
 
-// reveal shows a verdict that the gateway asks for.
-func (w *Worker) reveal(r plane.Reveal) {
-	v, ok := w.durable.Load().verdict(sampleID{r.Job, r.Epoch, r.Sample})
-	if !ok {
-		w.log.Error("asked to reveal a verdict that this worker never gave", "job", r.Job, "epoch", r.Epoch, "sample", r.Sample)
-		return
+// seal makes a verdict's commitment, the same each time.
+func (l *link) seal(v verdictRecord) (plane.VerdictCommit, error) {
+	id := work.VerdictID{Chain: l.party.chain, Job: v.Job, Epoch: v.Epoch, Sample: v.Sample, Auditor: l.w.cfg.Key.Public()}
+	c, err := work.Verdict{Outcome: v.Outcome, Evidence: v.Evidence}.Commitment(id, v.Salt)
+	if err != nil {
+		return plane.VerdictCommit{}, err
 	}
-	w.reports <- plane.VerdictReveal{Job: v.Job, Epoch: v.Epoch, Sample: v.Sample, Outcome: v.Outcome, Evidence: v.Evidence, Salt: v.Salt}
+	sig, err := l.w.cfg.Key.SignCommitment(id, c)
+	return plane.VerdictCommit{Job: v.Job, Epoch: v.Epoch, Sample: v.Sample, Commitment: c, Signature: sig}, err
+}
+
+// reveal shows a verdict that the gateway asks for: at once, or, where there is a ledger
+// to look at, once that says that it is time.
+func (l *link) reveal(r plane.Reveal) {
+	id := sampleID{r.Job, r.Epoch, r.Sample}
+	v, ok := l.durable.verdict(id)
+	switch {
+	case !ok:
+		l.log.Error("asked to reveal a verdict that this worker never gave, or that was decided on", "job", r.Job, "epoch", r.Epoch, "sample", r.Sample)
+	case l.w.eye != nil:
+		l.w.eye.ask(l, id)
+	default:
+		l.reports <- v.reveal()
+	}
 }
 
 // errInconsistent marks an audit in which the gateway shows things that don't belong
@@ -97,19 +111,19 @@ var errInconsistent = errors.New("the gateway's audit is inconsistent")
 
 // judge finds out whether a receipt is true. Whatever keeps it from finding out makes the
 // verdict unsure: an auditor that says nothing is taken to shirk.
-func (w *Worker) judge(ctx context.Context, deadline time.Time, s *session, a plane.Audit) work.Verdict {
+func (l *link) judge(ctx context.Context, deadline time.Time, s *session, a plane.Audit) work.Verdict {
 	left := time.Until(deadline)
 	ctx, cancel := context.WithDeadline(ctx, deadline.Add(-min(auditMargin, left/4)))
 	defer cancel()
-	v, err := w.check(ctx, s, a)
+	v, err := l.check(ctx, s, a)
 	if err != nil {
 		return work.Verdict{Outcome: work.Unsure, Reason: err.Error()}
 	}
 	return v
 }
 
-func (w *Worker) check(ctx context.Context, s *session, a plane.Audit) (work.Verdict, error) {
-	kind := w.kinds[a.Kind]
+func (l *link) check(ctx context.Context, s *session, a plane.Audit) (work.Verdict, error) {
+	kind := l.w.kinds[a.Kind]
 	if kind == nil {
 		return work.Verdict{}, fmt.Errorf("this worker doesn't do %s", a.Kind)
 	}
@@ -118,7 +132,7 @@ func (w *Worker) check(ctx context.Context, s *session, a plane.Audit) (work.Ver
 		return work.Verdict{}, fmt.Errorf("%w: %w", errInconsistent, err)
 	}
 	receipt := signed.Receipt
-	spec, err := w.specs.get(ctx, s, a.Spec)
+	spec, err := l.w.specs.get(ctx, s, a.Spec)
 	if err != nil {
 		return work.Verdict{}, fmt.Errorf("fetch the job's spec: %w", err)
 	}
@@ -129,7 +143,7 @@ func (w *Worker) check(ctx context.Context, s *session, a plane.Audit) (work.Ver
 	case receipt.Chain != s.info.Chain || receipt.Job != a.Job || receipt.Seq != a.Seq || receipt.Task != task.Digest():
 		return work.Verdict{}, fmt.Errorf("%w: the receipt is of another task", errInconsistent)
 	}
-	body, err := w.fetchResult(ctx, s, receipt.Result)
+	body, err := l.fetchResult(ctx, s, receipt.Result)
 	if err != nil {
 		return work.Verdict{}, fmt.Errorf("fetch the result: %w", err)
 	}
@@ -146,10 +160,10 @@ func (w *Worker) check(ctx context.Context, s *session, a plane.Audit) (work.Ver
 		return work.Verdict{Outcome: work.Fail, Label: work.Replayed, Evidence: receipt.Result,
 			Reason: fmt.Sprintf("the receipt claims %d units of a result that is worth %d", receipt.Units, units)}, nil
 	}
-	blobs := newTaskBlobs(s.store, w.spool)
+	blobs := newTaskBlobs(s.store, l.spool)
 	defer blobs.discard()
 	v, err := protect(ctx, func(ctx context.Context) (work.Verdict, error) {
-		return kind.Verify(ctx, w.env(s, blobs, a.Job, a.Seq), task, result)
+		return kind.Verify(ctx, l.env(s, blobs, a.Job, a.Seq), task, result)
 	})
 	if err != nil {
 		return work.Verdict{}, err
@@ -157,11 +171,11 @@ func (w *Worker) check(ctx context.Context, s *session, a plane.Audit) (work.Ver
 	if v.Outcome < work.Pass || v.Outcome > work.Unsure {
 		return work.Verdict{}, fmt.Errorf("the kind found %v, which is no outcome", v.Outcome)
 	}
-	return v, w.uploadEvidence(ctx, s, blobs, v.Evidence)
+	return v, l.uploadEvidence(ctx, s, blobs, v.Evidence)
 }
 
 // fetchResult waits a little for a result that isn't there, and no longer.
-func (w *Worker) fetchResult(ctx context.Context, s *session, d artifact.Digest) ([]byte, error) {
+func (l *link) fetchResult(ctx context.Context, s *session, d artifact.Digest) ([]byte, error) {
 	p := pause{min: 100 * time.Millisecond, max: 5 * time.Second}
 	for missing := 0; ; {
 		b, err := s.store.Get(ctx, d, work.MaxResult)
@@ -182,7 +196,7 @@ func (w *Worker) fetchResult(ctx context.Context, s *session, d artifact.Digest)
 }
 
 // uploadEvidence makes what the auditor saw available to others.
-func (w *Worker) uploadEvidence(ctx context.Context, s *session, blobs *taskBlobs, d artifact.Digest) error {
+func (l *link) uploadEvidence(ctx context.Context, s *session, blobs *taskBlobs, d artifact.Digest) error {
 	if d.IsZero() {
 		return nil
 	}

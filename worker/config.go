@@ -14,15 +14,29 @@ import (
 
 	"github.com/cantus-network/cantus/plane"
 	"github.com/cantus-network/cantus/work"
+	"github.com/cantus-network/cantus/worker/witness"
 )
 
 // Config says what a worker does and for whom. Zero limits get the defaults.
 type Config struct {
-	Gateway    string         // URL, "https://gateway.example"
+	Gateway    string         // URL of the preferred gateway, "https://gateway.example"
 	GatewayKey work.PublicKey // if not zero, the key that the gateway must have
+	Fallbacks  []Endpoint     // gateways to work for while Gateway is away, in this order
+	// Failover is how long a gateway may be away before the worker goes on with the next,
+	// and how long a preferred one must have been back before it is returned to; 30 s.
+	Failover time.Duration
+	// CellsEvery is how often a gateway's list of cells is read again, jittered; 5 min.
+	CellsEvery time.Duration
 	Key        work.PrivateKey
 	Dir        string // state: journals and blobs; one worker at a time
 	Kinds      []work.Kind
+
+	// Ledger is the worker's own eye on the ledger; nil for a worker that takes its
+	// gateways' word. LedgerEvery is how often it looks when nothing is due (a minute), and
+	// ClaimAfter how long after a job's end it leaves the claim to the gateway (10 min).
+	Ledger      *witness.Ledger
+	LedgerEvery time.Duration
+	ClaimAfter  time.Duration
 
 	Capacity int           // bundles side by side; 4 for each processor
 	Memory   int64         // bytes; half of it may be results in flight; 512 MiB
@@ -49,6 +63,8 @@ const (
 	minMemory = 64 << 20
 	minDisk   = 16 << 20
 	maxSlots  = 1 << 16
+
+	maxGateways = 16
 )
 
 // ErrConfig marks a Config that no worker can run with.
@@ -70,6 +86,18 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Drain == 0 {
 		c.Drain = 30 * time.Second
 	}
+	if c.Failover == 0 {
+		c.Failover = 30 * time.Second
+	}
+	if c.LedgerEvery == 0 {
+		c.LedgerEvery = time.Minute
+	}
+	if c.ClaimAfter == 0 {
+		c.ClaimAfter = 10 * time.Minute
+	}
+	if c.CellsEvery == 0 {
+		c.CellsEvery = 5 * time.Minute
+	}
 	switch {
 	case c.Key.Public().IsZero():
 		return bad("no node key")
@@ -85,6 +113,10 @@ func (c Config) withDefaults() (Config, error) {
 		return bad("%d bytes of disk, want at least %d MiB", c.Disk, minDisk>>20)
 	case c.Drain < 0:
 		return bad("a negative time to stop")
+	case c.Failover < 0 || c.CellsEvery < 0 || c.LedgerEvery < 0 || c.ClaimAfter < 0:
+		return bad("a negative time to wait")
+	case len(c.Fallbacks) >= maxGateways:
+		return bad("%d gateways, at most %d", len(c.Fallbacks)+1, maxGateways)
 	}
 	seen := map[work.Name]bool{}
 	for _, k := range c.Kinds {
@@ -96,8 +128,15 @@ func (c Config) withDefaults() (Config, error) {
 		}
 		seen[k.Name()] = true
 	}
-	if _, err := gatewayURL(c.Gateway, c.Insecure); err != nil {
-		return bad("%v", err)
+	named := map[string]bool{}
+	for _, e := range c.endpoints() {
+		if _, err := gatewayURL(e.URL, c.Insecure); err != nil {
+			return bad("%v", err)
+		}
+		if named[e.URL] {
+			return bad("gateway %s twice", e.URL)
+		}
+		named[e.URL] = true
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -109,4 +148,9 @@ func (c Config) withDefaults() (Config, error) {
 		c.Rand = rand.Reader
 	}
 	return c, nil
+}
+
+// endpoints are all gateways by preference.
+func (c Config) endpoints() []Endpoint {
+	return append([]Endpoint{{c.Gateway, c.GatewayKey}}, c.Fallbacks...)
 }

@@ -1,26 +1,41 @@
-// Package worker is the machine that does the network's tasks. It connects outward to one
-// gateway, leases tasks, runs them with the kinds that it was given, uploads what came
-// out, signs receipts and keeps the vouchers that it gets for them. As an auditor it
-// checks receipts of others. It holds a node key and no funds, and links nothing of the
-// ledger.
+// Package worker is the machine that does the network's tasks. It connects outward to its
+// gateways, leases tasks from one of them, runs them with the kinds that it was given,
+// uploads what came out, signs receipts and keeps the vouchers that it gets for them. As an
+// auditor it checks receipts of others. It holds a node key and no funds, and links nothing
+// of the ledger.
 //
 // # Map
 //
 //	config.go    Config: what a worker needs and its limits
 //	worker.go    New, Run: the life of a worker, and how it stops
-//	session.go   finding the gateway, logging in, the token for the artifact store
-//	lease.go     asking for work, and when
+//	choice.go    which gateway it leases from now
+//	link.go      what it has with one gateway: session, journal, reporter, audits
+//	cells.go     where it belongs at a gateway that has cells
+//	session.go   finding a gateway, logging in, the token for the artifact store
+//	lease.go     keeping sessions, asking for work, and when
 //	execute.go   a bundle's tasks, one after the other, with every limit on the kinds
 //	blobs.go     the artifact store that a kind sees while it runs
-//	report.go    from a finished task to a voucher: upload, sign, journal, report
+//	report.go    from a finished task to a voucher: journal, report
+//	upload.go    and before that: upload, sign, or keep on disk
 //	pay.go       is the voucher worth what was done
 //	audit.go     checking others' receipts: verdicts, commitments, reveals
+//	eye.go       looking at the ledger: are the verdicts there
+//	owed.go      and is the pay: proofs, challenges, claims
 //	journal.go   the file that survives kill -9
 //	state.go     what the journal remembers
 //	spool.go     blobs on the worker's own disk, within a quota
 //	budget.go    bytes of results in memory, within a budget
 //	netguard/    which addresses kinds may dial
+//	witness/     the ledger over REST, and transactions of the worker's own
 //	cli/         the commands: key, start, vouchers
+//
+// # One worker, many links
+//
+// The Worker has what is shared: the key, the kinds, memory, disk, slots. A link is what it
+// has with one party, a gateway or a cell of one, and nothing of one link goes to another.
+// There is a session with every gateway, but only one is leased from at a time. A party that
+// the worker has left, or that an earlier run left, is wrapped up: it is told what it must
+// still be told, and its audits are answered.
 //
 // # What is never lost
 //
@@ -35,8 +50,10 @@
 // # Whom it trusts
 //
 // Not the gateway: a voucher must be signed by the gateway's key and cover at least every
-// accepted receipt of the job. If it doesn't, the worker leases nothing more and says so
-// in its log and metrics until a right one comes; Vouchers shows what to claim with.
+// accepted receipt of the job. If it doesn't, the worker leases nothing more from it and says
+// so in its log and metrics until a right one comes; Vouchers shows what to claim with. What
+// the gateway commits is compared with the vouchers on the ledger, if there is one to look at,
+// whose node is trusted for what it says.
 // Not the kinds: one that panics, hangs, or returns too much loses its task, nothing else.
 // Not the tasks: what a kind dials goes through netguard.
 package worker

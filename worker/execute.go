@@ -39,22 +39,22 @@ var errTaskTime = errors.New("the task took longer than its kind allows")
 const grace = 5 * time.Second
 
 // doBundle does a bundle's tasks in order, one start per pace.
-func (w *Worker) doBundle(ctx context.Context, s *session, b plane.Bundle) {
-	log := w.log.With("job", b.Job, "kind", b.Kind)
+func (l *link) doBundle(ctx context.Context, s *session, b plane.Bundle) {
+	log := l.log.With("job", b.Job, "kind", b.Kind)
 	ctx, cancel := context.WithDeadlineCause(ctx, s.local(b.Deadline), errDeadline)
 	defer cancel()
 	failAll := func(tasks []plane.Lease, err error) {
 		log.Warn("bundle failed", "tasks", len(tasks), "err", err)
 		for _, t := range tasks {
-			w.failTask(log, b, t, err)
+			l.failTask(log, b, t, err)
 		}
 	}
-	kind := w.kinds[b.Kind]
+	kind := l.w.kinds[b.Kind]
 	if kind == nil {
 		failAll(b.Tasks, fmt.Errorf("this worker doesn't do %s", b.Kind))
 		return
 	}
-	spec, err := w.specs.get(ctx, s, b.Spec)
+	spec, err := l.w.specs.get(ctx, s, b.Spec)
 	if err != nil {
 		failAll(b.Tasks, fmt.Errorf("fetch the job's spec: %w", err))
 		return
@@ -66,83 +66,83 @@ func (w *Worker) doBundle(ctx context.Context, s *session, b plane.Bundle) {
 	}
 	next := time.Now()
 	for i, t := range b.Tasks {
-		if !w.untilStart(ctx, next) {
-			w.endEarly(ctx, log, b, b.Tasks[i:])
+		if !l.untilStart(ctx, next) {
+			l.endEarly(ctx, log, b, b.Tasks[i:])
 			return
 		}
 		next = time.Now().Add(time.Duration(b.Pace) * time.Millisecond)
-		w.doTask(ctx, log, s, kind, needs, b, t, spec)
+		l.doTask(ctx, log, s, kind, needs, b, t, spec)
 	}
 }
 
 // untilStart waits for a task's turn. It reports false when there will be none.
-func (w *Worker) untilStart(ctx context.Context, at time.Time) bool {
+func (l *link) untilStart(ctx context.Context, at time.Time) bool {
 	t := time.NewTimer(time.Until(at))
 	defer t.Stop()
 	select {
-	case <-w.stopping:
+	case <-l.w.stopping:
 		return false
 	case <-ctx.Done():
 		return false
 	case <-t.C:
-		return !w.isStopping()
+		return !l.w.isStopping()
 	}
 }
 
 // endEarly deals with the tasks of a bundle that won't be started.
-func (w *Worker) endEarly(ctx context.Context, log *slog.Logger, b plane.Bundle, rest []plane.Lease) {
+func (l *link) endEarly(ctx context.Context, log *slog.Logger, b plane.Bundle, rest []plane.Lease) {
 	if errors.Is(context.Cause(ctx), errDeadline) {
 		log.Warn("the lease ended before all tasks were started", "tasks", len(rest))
 		for _, t := range rest {
-			w.release(plane.LeaseID{Job: b.Job, Seq: t.Seq, Attempt: t.Attempt})
+			l.release(plane.LeaseID{Job: b.Job, Seq: t.Seq, Attempt: t.Attempt})
 		}
 		return
 	}
-	w.giveBack(b.Job, rest, "the worker is stopping")
+	l.giveBack(b.Job, rest, "the worker is stopping")
 }
 
-func (w *Worker) failTask(log *slog.Logger, b plane.Bundle, t plane.Lease, err error) {
+func (l *link) failTask(log *slog.Logger, b plane.Bundle, t plane.Lease, err error) {
 	id := plane.LeaseID{Job: b.Job, Seq: t.Seq, Attempt: t.Attempt}
-	w.metrics.tasks.WithLabelValues(string(b.Kind), "failed").Inc()
+	l.w.metrics.tasks.WithLabelValues(string(b.Kind), "failed").Inc()
 	log.Debug("task failed", "task", t.Seq, "err", err)
-	w.reports <- plane.Failure{Lease: id, Reason: plane.Clip(err.Error(), plane.MaxReason)}
+	l.reports <- plane.Failure{Lease: id, Reason: plane.Clip(err.Error(), plane.MaxReason)}
 }
 
-func (w *Worker) doTask(ctx context.Context, log *slog.Logger, s *session, kind work.Kind, needs work.Needs, b plane.Bundle, t plane.Lease, spec []byte) {
-	if err := w.memory.reserve(ctx, taskMemory); err != nil {
-		w.endEarly(ctx, log, b, []plane.Lease{t})
+func (l *link) doTask(ctx context.Context, log *slog.Logger, s *session, kind work.Kind, needs work.Needs, b plane.Bundle, t plane.Lease, spec []byte) {
+	if err := l.w.memory.reserve(ctx, taskMemory); err != nil {
+		l.endEarly(ctx, log, b, []plane.Lease{t})
 		return
 	}
 	task := work.Task{Job: b.Job, Seq: t.Seq, Spec: spec, Body: t.Body}
-	start := w.cfg.Now()
-	f, err := w.execute(ctx, s, kind, needs, task)
-	w.metrics.seconds.WithLabelValues(string(b.Kind)).Observe(w.cfg.Now().Sub(start).Seconds())
+	start := l.w.cfg.Now()
+	f, err := l.execute(ctx, s, kind, needs, task)
+	l.w.metrics.seconds.WithLabelValues(string(b.Kind)).Observe(l.w.cfg.Now().Sub(start).Seconds())
 	if err != nil {
-		w.memory.adjust(-taskMemory)
+		l.w.memory.adjust(-taskMemory)
 		switch cause := context.Cause(ctx); {
 		case errors.Is(cause, errDeadline):
-			w.metrics.tasks.WithLabelValues(string(b.Kind), "late").Inc()
+			l.w.metrics.tasks.WithLabelValues(string(b.Kind), "late").Inc()
 			log.Warn("the lease ended before the task was done", "task", t.Seq)
-			w.release(plane.LeaseID{Job: b.Job, Seq: t.Seq, Attempt: t.Attempt})
+			l.release(plane.LeaseID{Job: b.Job, Seq: t.Seq, Attempt: t.Attempt})
 		case errors.Is(cause, errStopping):
-			w.giveBack(b.Job, []plane.Lease{t}, "the worker stopped")
+			l.giveBack(b.Job, []plane.Lease{t}, "the worker stopped")
 		default:
-			w.failTask(log, b, t, err)
+			l.failTask(log, b, t, err)
 		}
 		return
 	}
-	w.memory.adjust(f.held - taskMemory)
+	l.w.memory.adjust(f.held - taskMemory)
 	f.receipt.Attempt = t.Attempt
 	f.receipt.Started = max(0, start.UnixMilli())
-	f.receipt.Finished = max(f.receipt.Started, w.cfg.Now().UnixMilli())
-	w.metrics.tasks.WithLabelValues(string(b.Kind), "done").Inc()
+	f.receipt.Finished = max(f.receipt.Started, l.w.cfg.Now().UnixMilli())
+	l.w.metrics.tasks.WithLabelValues(string(b.Kind), "done").Inc()
 	log.Debug("task done", "task", t.Seq, "units", f.receipt.Units, "bytes", f.held)
-	w.reports <- f
+	l.reports <- f
 }
 
 // execute runs a kind on a task and checks what came out.
-func (w *Worker) execute(ctx context.Context, s *session, kind work.Kind, needs work.Needs, task work.Task) (*finished, error) {
-	blobs := newTaskBlobs(s.store, w.spool)
+func (l *link) execute(ctx context.Context, s *session, kind work.Kind, needs work.Needs, task work.Task) (*finished, error) {
+	blobs := newTaskBlobs(s.store, l.spool)
 	keep := false
 	defer func() {
 		if !keep {
@@ -155,7 +155,7 @@ func (w *Worker) execute(ctx context.Context, s *session, kind work.Kind, needs 
 	}
 	defer cancel()
 	result, err := protect(run, func(ctx context.Context) (work.Result, error) {
-		return kind.Execute(ctx, w.env(s, blobs, task.Job, task.Seq), task)
+		return kind.Execute(ctx, l.env(s, blobs, task.Job, task.Seq), task)
 	})
 	if err != nil {
 		return nil, err
@@ -185,23 +185,18 @@ func (w *Worker) execute(ctx context.Context, s *session, kind work.Kind, needs 
 }
 
 // env is what a kind gets to see of this machine.
-func (w *Worker) env(s *session, blobs artifact.Store, job work.JobID, seq uint64) work.Env {
-	dial := w.cfg.Dial
+func (l *link) env(s *session, blobs artifact.Store, job work.JobID, seq uint64) work.Env {
+	dial := l.w.cfg.Dial
 	if dial == nil {
 		// The network's genesis must allow loopback, and so must this machine's owner:
 		// else a gateway could send strangers to what runs here.
-		own := w.cfg.AllowLoopback || w.gatewayIsHere()
+		own := l.w.cfg.AllowLoopback || s.here
 		dial = (&netguard.Guard{AllowLoopback: own && s.allowsLoopback()}).Dial
 	}
 	return work.Env{
-		Now: w.cfg.Now, Rand: w.cfg.Rand, Blobs: blobs, Dial: dial,
-		Log: w.log.With("job", job, "task", seq),
+		Now: l.w.cfg.Now, Rand: l.w.cfg.Rand, Blobs: blobs, Dial: dial,
+		Log: l.log.With("job", job, "task", seq),
 	}
-}
-
-func (w *Worker) gatewayIsHere() bool {
-	u, err := gatewayURL(w.cfg.Gateway, w.cfg.Insecure)
-	return err == nil && onThisMachine(u.Hostname())
 }
 
 // protect calls f in a goroutine of its own, turns a panic into an error, and leaves f

@@ -14,9 +14,43 @@ func JournalledReceipts(path string) int {
 		if size == 0 {
 			return n
 		}
-		if r.kind == recordReceipt {
-			n++
-		}
+		_ = r.each(func(r record) error {
+			if r.kind == recordReceipt {
+				n++
+			}
+			return nil
+		})
 		b = b[size:]
 	}
+}
+
+// JournalledProofs counts the proofs of pay in a journal.
+func JournalledProofs(path string) int {
+	b, err := os.ReadFile(path)
+	if err != nil || len(b) < len(journalMagic) {
+		return 0
+	}
+	n := 0
+	for b = b[len(journalMagic):]; ; {
+		r, size := nextRecord(b)
+		if size == 0 {
+			return n
+		}
+		_ = r.each(func(r record) error {
+			if r.kind == recordProof {
+				n++
+			}
+			return nil
+		})
+		b = b[size:]
+	}
+}
+
+// OpenVerdicts counts the verdicts that a worker still looks after.
+func OpenVerdicts(w *Worker) int {
+	n := 0
+	for _, l := range w.allLinks() {
+		n += len(l.durable.openVerdicts())
+	}
+	return n
 }

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // journal is a file of checksummed records that is only ever appended to, and now and
@@ -14,10 +15,14 @@ import (
 //
 //	file    "cantus worker 1\n" record…
 //	record  length (4 bytes) crc32c(type ‖ payload) (4 bytes) type (1 byte) payload
+//	batch   a record of type B whose payload is: (length (4 bytes) type (1 byte) payload)…
 //
-// Numbers are big-endian; the length counts the type and the payload. A record that a
+// Numbers are big-endian; a length counts the type and the payload. Records that are
+// appended together are one batch, so that a crash leaves all of them or none. What a
 // crash tore is at the end, since each append is one write and the next waits for its
-// sync: reading stops there and the rest is cut off.
+// sync: reading stops there and the rest is cut off. Where something whole follows, no
+// crash did it, but a bad disk or a hand, and the journal is refused: to go on without
+// what is missing in its middle could make the worker say something wrong.
 type journal struct {
 	path string
 	file *os.File
@@ -29,6 +34,8 @@ const (
 	journalMagic = "cantus worker 1\n"
 	recordHead   = 9
 	maxRecord    = 1 << 20
+	recordBatch  = 'B'
+	maxBatch     = 16 << 20
 )
 
 // ErrJournal marks a journal that can't be read or written.
@@ -49,13 +56,57 @@ func appendRecord(b []byte, r record) []byte {
 	return append(b, r.payload...)
 }
 
+// batch joins records into one.
+func batch(rs []record) record {
+	if len(rs) == 1 {
+		return rs[0]
+	}
+	var b []byte
+	for _, r := range rs {
+		b = binary.BigEndian.AppendUint32(b, uint32(1+len(r.payload)))
+		b = append(append(b, r.kind), r.payload...)
+	}
+	return record{recordBatch, b}
+}
+
+// each gives f a record, or those of a batch.
+func (r record) each(f func(record) error) error {
+	if r.kind != recordBatch {
+		return f(r)
+	}
+	for b := r.payload; len(b) > 0; {
+		if len(b) < 5 {
+			return errors.New("a batch that ends in the middle of a record")
+		}
+		n := binary.BigEndian.Uint32(b)
+		if n < 1 || n > maxRecord || int64(len(b)-4) < int64(n) || b[4] == recordBatch {
+			return errors.New("a batch with something in it that is no record")
+		}
+		if err := f(record{b[4], b[5 : 4+n]}); err != nil {
+			return err
+		}
+		b = b[4+n:]
+	}
+	return nil
+}
+
+// wholeAfter reports whether a whole record begins anywhere after the first byte of b.
+func wholeAfter(b []byte) bool {
+	for i := 1; i < len(b); i++ {
+		if _, n := nextRecord(b[i:]); n > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // nextRecord reads the first record of b. It returns 0 for a torn or damaged one.
 func nextRecord(b []byte) (record, int) {
 	if len(b) < recordHead {
 		return record{}, 0
 	}
 	n := binary.BigEndian.Uint32(b)
-	if n < 1 || n > maxRecord || int64(len(b)-8) < int64(n) {
+	if n < 1 || n > maxBatch || int64(len(b)-8) < int64(n) {
 		return record{}, 0
 	}
 	body := b[8 : 8+n]
@@ -70,7 +121,7 @@ func nextRecord(b []byte) (record, int) {
 // crash tore the last append.
 func openJournal(path string, apply func(record) error) (j *journal, cut int64, err error) {
 	fail := func(err error) (*journal, int64, error) {
-		return nil, 0, fmt.Errorf("%w %s: %w", ErrJournal, path, err)
+		return nil, 0, fmt.Errorf("%w %s: %w", ErrJournal, path, room(err))
 	}
 	b, err := os.ReadFile(path)
 	switch {
@@ -91,12 +142,16 @@ func openJournal(path string, apply func(record) error) (j *journal, cut int64, 
 		if n == 0 {
 			break
 		}
-		if err := apply(r); err != nil {
+		if err := r.each(apply); err != nil {
 			return fail(fmt.Errorf("record at byte %d: %w", good, err))
 		}
 		good += int64(n)
 	}
 	cut = int64(len(b)) - good
+	if wholeAfter(b[good:]) {
+		return fail(fmt.Errorf("byte %d and some after it are damaged, and what follows is whole, so no crash did this: see that the disk is good; "+
+			"bring the file back from a copy, or move it away to start anew without the receipts and vouchers in it", good))
+	}
 	if cut > 0 {
 		// For whoever wants to know what was in it; the journal itself goes on without.
 		_ = os.WriteFile(path+".torn", b[good:], 0o600)
@@ -119,19 +174,21 @@ func (j *journal) append(rs ...record) error {
 	if j.err != nil {
 		return j.err
 	}
-	var b []byte
 	for _, r := range rs {
 		if len(r.payload) >= maxRecord {
 			return fmt.Errorf("%w: a record of %d bytes", ErrJournal, len(r.payload))
 		}
-		b = appendRecord(b, r)
+	}
+	b := appendRecord(nil, batch(rs))
+	if len(b) > maxBatch {
+		return fmt.Errorf("%w: %d records of %d bytes at once", ErrJournal, len(rs), len(b))
 	}
 	_, err := j.file.WriteAt(b, j.size)
 	if err == nil {
 		err = j.file.Sync()
 	}
 	if err != nil {
-		err = fmt.Errorf("%w %s: %w: make room on the disk and start the worker again", ErrJournal, j.path, err)
+		err = fmt.Errorf("%w %s: %w", ErrJournal, j.path, room(err))
 		// After a failed sync nobody knows what is on the disk. Cut the attempt off; if
 		// that fails too, the checksums will show at the next start how far it is good.
 		if cutErr := errors.Join(j.file.Truncate(j.size), j.file.Sync()); cutErr != nil {
@@ -150,7 +207,7 @@ func (j *journal) rewrite(rs []record) error {
 		b = appendRecord(b, r)
 	}
 	if err := replaceFile(j.path, b); err != nil {
-		return fmt.Errorf("%w: shorten %s: %w", ErrJournal, j.path, err)
+		return fmt.Errorf("%w: shorten %s: %w", ErrJournal, j.path, room(err))
 	}
 	f, err := os.OpenFile(j.path, os.O_RDWR, 0o600)
 	if err != nil {
@@ -164,6 +221,19 @@ func (j *journal) rewrite(rs []record) error {
 }
 
 func (j *journal) close() error { return j.file.Close() }
+
+// room adds to an error of a full disk what to do about it.
+func room(err error) error {
+	if full(err) {
+		return fmt.Errorf("%w: make room on the disk and start the worker again", err)
+	}
+	return err
+}
+
+// full reports whether an error says that the disk has no room.
+func full(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
 
 // replaceFile writes a file so that after a crash either the old or the new one is there.
 func replaceFile(path string, b []byte) error {

@@ -61,10 +61,19 @@ func TestTornJournal(t *testing.T) {
 		require.Len(t, again, intact)
 		require.Zero(t, none, "cut once (%d bytes at %d)", cut, n)
 	}
-	for i := len(journalMagic); i < len(whole); i++ { // a flipped bit ends it where it is
+	for i := len(journalMagic); i < len(whole); i++ {
 		b := bytes.Clone(whole)
 		b[i] ^= 0x10
 		require.NoError(t, os.WriteFile(path, b, 0o600))
+		if int64(i) < ends[len(ends)-2] { // something whole follows: no crash did this
+			_, _, err := openJournal(path, func(record) error { return nil })
+			require.ErrorIs(t, err, ErrJournal)
+			require.ErrorContains(t, err, "damaged")
+			is, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(b, is), "what is refused stays as it is")
+			continue
+		}
 		got, cut := readJournal(t, path)
 		require.Less(t, len(got), len(want))
 		require.Positive(t, cut)
@@ -87,7 +96,7 @@ func FuzzJournal(f *testing.F) {
 			if got := appendRecord(nil, r); !bytes.Equal(got, b[:n]) {
 				t.Fatalf("%x became %x", b[:n], got)
 			}
-			_ = s.apply(r) // must not panic
+			_ = r.each(s.apply) // must not panic
 			b = b[n:]
 		}
 	})
@@ -128,7 +137,7 @@ func TestState(t *testing.T) {
 	require.NoError(t, s.addVerdict(verdictRecord{Job: 1, Epoch: 2, Sample: 4, Outcome: work.Pass, At: now.Add(-2 * keepVerdict).Unix()}))
 	reopen()
 	require.Equal(t, 2, s.waiting())
-	require.Equal(t, account{3, &v}, s.account(1))
+	require.Equal(t, account{earned: 3, voucher: &v}, s.account(1))
 	got, ok := s.verdict(sampleID{1, 2, 3})
 	require.True(t, ok)
 	require.Equal(t, [32]byte{9}, got.Salt)
@@ -136,7 +145,7 @@ func TestState(t *testing.T) {
 	require.False(t, ok, "old verdicts go")
 	require.NoError(t, s.shorten())
 	reopen()
-	require.Equal(t, account{3, &v}, s.account(1))
+	require.Equal(t, account{earned: 3, voucher: &v}, s.account(1))
 	require.Equal(t, 2, s.waiting())
 }
 

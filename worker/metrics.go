@@ -18,6 +18,8 @@ type metrics struct {
 	audits    *prometheus.CounterVec
 	underpaid prometheus.Gauge
 	connected prometheus.Gauge
+	switches  prometheus.Counter
+	sent      *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer, w *Worker) (*metrics, error) {
@@ -40,21 +42,25 @@ func newMetrics(r prometheus.Registerer, w *Worker) (*metrics, error) {
 		uploaded:  prometheus.NewCounter(prometheus.CounterOpts{Name: "cantus_worker_uploaded_bytes_total", Help: "Bytes uploaded."}),
 		receipts:  counter("receipts_total", "Receipts by outcome.", "outcome"),
 		audits:    counter("audits_total", "Audits by kind and outcome.", "kind", "outcome"),
-		underpaid: gauge("underpaid", "1 while the gateway owes vouchers and nothing more is leased from it."),
-		connected: gauge("connected", "1 while there is a session with the gateway."),
+		underpaid: gauge("underpaid", "Gateways that owe vouchers, from which nothing more is leased."),
+		connected: gauge("connected", "Gateways that there is a session with."),
+		switches:  prometheus.NewCounter(prometheus.CounterOpts{Name: "cantus_worker_gateway_switches_total", Help: "How often the worker went over to another gateway."}),
+		sent:      counter("transactions_total", "Transactions that the worker sent to the ledger itself, by message and outcome.", "message", "outcome"),
 	}
 	m.all = []prometheus.Collector{
-		m.tasks, m.seconds, m.units, m.uploaded, m.receipts, m.audits, m.underpaid, m.connected,
+		m.tasks, m.seconds, m.units, m.uploaded, m.receipts, m.audits, m.underpaid, m.connected, m.switches, m.sent,
 		function("memory_bytes", "Bytes of results in memory or reserved for them.", func() float64 { return float64(w.memory.held()) }),
 		function("disk_bytes", "Bytes of blobs on disk.", func() float64 { return float64(w.disk.held()) }),
 		function("bundles", "Bundles being done.", func() float64 { return float64(w.slots.busy()) }),
 		function("receipts_waiting", "Receipts that wait for a voucher.", func() float64 {
-			if s := w.durable.Load(); s != nil {
-				return float64(s.waiting())
+			n := 0
+			for _, l := range w.allLinks() {
+				n += l.durable.waiting()
 			}
-			return 0
+			return float64(n)
 		}),
 	}
+	w.choice.switched = m.switches.Inc
 	if r == nil {
 		return m, nil
 	}

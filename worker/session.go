@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -24,14 +23,11 @@ import (
 // Info is what a gateway says of itself at {gateway}/v1/info.
 type Info struct {
 	Chain     string         `json:"chain"`
+	Account   string         `json:"gateway,omitempty"` // on the ledger
 	Gateway   work.PublicKey `json:"gateway_key"`
 	Plane     []string       `json:"plane"`
 	Artifacts string         `json:"artifacts"`
 }
-
-// ErrGatewayChanged means that the gateway came back as another one, or for another chain.
-// What the worker has journalled belongs to the first; start it again to work for the new.
-var ErrGatewayChanged = errors.New("the gateway is not the one that it was")
 
 func gatewayURL(raw string, insecure bool) (*url.URL, error) {
 	u, err := url.Parse(raw)
@@ -58,29 +54,29 @@ func onThisMachine(host string) bool {
 // session is a worker's relation to a gateway that it found.
 type session struct {
 	info   Info
+	here   bool // the gateway is on this machine
 	client *plane.Client
 	store  *httpstore.Store
 	hello  plane.HelloRequest
-	now    func() time.Time
 
 	mu       sync.Mutex
 	token    string
-	behind   time.Duration // this machine's clock minus the gateway's
 	loopback bool
-	greeted  time.Time
+	greeted  time.Time // when the gateway last answered a hello, with the time since the machine started
+	told     int64     // what the gateway's clock showed then
 }
 
-// connect finds the gateway, logs in and says hello.
-func (w *Worker) connect(ctx context.Context) (*session, error) {
-	u, err := gatewayURL(w.cfg.Gateway, w.cfg.Insecure)
+// connect finds a gateway, logs in and says hello.
+func (w *Worker) connect(ctx context.Context, at target) (*session, error) {
+	u, err := gatewayURL(at.url, w.cfg.Insecure)
 	if err != nil {
 		return nil, err
 	}
-	info, err := w.fetchInfo(ctx, u)
+	info, err := w.fetchInfo(ctx, u, at.key)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{info: info, now: w.cfg.Now, hello: plane.HelloRequest{
+	s := &session{info: info, here: onThisMachine(u.Hostname()), hello: plane.HelloRequest{
 		Version: plane.Clip(w.cfg.Version, 64), Kinds: w.names, Capacity: uint32(w.cfg.Capacity),
 	}}
 	if s.client, err = w.dialPlane(ctx, info); err != nil {
@@ -93,7 +89,7 @@ func (w *Worker) connect(ctx context.Context) (*session, error) {
 	}
 	if reply.Chain != info.Chain {
 		s.client.Close()
-		return nil, fmt.Errorf("gateway %s is of chain %q by its plane and %q by its information", w.cfg.Gateway, reply.Chain, info.Chain)
+		return nil, fmt.Errorf("gateway %s is of chain %q by its plane and %q by its information", at.url, reply.Chain, info.Chain)
 	}
 	if s.store, err = w.openStore(u, reply.Artifacts, s); err != nil {
 		s.client.Close()
@@ -102,35 +98,24 @@ func (w *Worker) connect(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-func (w *Worker) fetchInfo(ctx context.Context, u *url.URL) (Info, error) {
+// fetchInfo asks a gateway about itself. key, if it is not zero, is the one it must have.
+func (w *Worker) fetchInfo(ctx context.Context, u *url.URL, key work.PublicKey) (Info, error) {
 	fail := func(err error) (Info, error) {
-		return Info{}, fmt.Errorf("ask the gateway at %s about itself: %w", w.cfg.Gateway, err)
+		return Info{}, fmt.Errorf("ask the gateway at %s about itself: %w", u, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath("/v1/info").String(), nil)
+	b, err := w.get(ctx, u.JoinPath("/v1/info"), 64<<10)
 	if err != nil {
 		return fail(err)
-	}
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: w.cfg.TLS.Clone(), DisableKeepAlives: true}
-	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := client.Do(r)
-	if err != nil {
-		return fail(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fail(fmt.Errorf("HTTP status %d: is this the URL of a gateway?", resp.StatusCode))
 	}
 	var info Info
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&info); err != nil {
+	if err := json.Unmarshal(b, &info); err != nil {
 		return fail(fmt.Errorf("%w: is this the URL of a gateway?", err))
 	}
 	switch {
 	case info.Chain == "" || len(info.Chain) > 64 || info.Gateway.IsZero() || len(info.Plane) == 0:
 		return fail(errors.New("chain, key or plane is missing: is this the URL of a gateway?"))
-	case !w.cfg.GatewayKey.IsZero() && info.Gateway != w.cfg.GatewayKey:
-		return fail(fmt.Errorf("its key is %s, but it should be %s", info.Gateway, w.cfg.GatewayKey))
+	case !key.IsZero() && info.Gateway != key:
+		return fail(fmt.Errorf("its key is %s, but it should be %s", info.Gateway, key))
 	}
 	return info, nil
 }
@@ -182,7 +167,7 @@ func (s *session) greet(ctx context.Context) (plane.HelloReply, error) {
 	defer s.mu.Unlock()
 	s.greeted = time.Now()
 	s.token, s.loopback = reply.Token, reply.AllowLoopback
-	s.behind = s.now().Sub(time.UnixMilli(reply.Now))
+	s.told = reply.Now
 	return reply, nil
 }
 
@@ -218,11 +203,13 @@ func (s *session) allowsLoopback() bool {
 	return s.loopback
 }
 
-// local turns a time of the gateway's clock into one of this machine's.
+// local turns a time of the gateway's clock into one of this machine's. It goes by the
+// time that passed since the hello, so that neither a wrong clock here nor one that is set
+// meanwhile makes a lease longer or shorter.
 func (s *session) local(ms int64) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return plane.Deadline(ms).Add(s.behind)
+	return s.greeted.Add(plane.Deadline(ms).Sub(time.UnixMilli(s.told)))
 }
 
 func (s *session) creditor() creditor {
@@ -246,6 +233,9 @@ func (p *pause) step() time.Duration {
 	p.next = min(max(2*p.next, p.min), p.max)
 	return p.next/2 + rand.N(p.next/2+1)
 }
+
+// jitter is a time between half of d and one and a half.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d+1) }
 
 // sleep waits, and reports false when the context ended meanwhile.
 func sleep(ctx context.Context, d time.Duration) bool {

@@ -58,7 +58,7 @@ func (q *quota) give(n int64) {
 // crash left half-written. needs says how many need a blob.
 func openSpool(dir string, q *quota, needs func(artifact.Digest) int) (*spool, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the worker's blob directory: %w", err)
+		return nil, fmt.Errorf("make the worker's blob directory: %w", room(err))
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -104,6 +104,9 @@ func (s *spool) put(b []byte) (artifact.Digest, error) {
 	if err != nil {
 		_ = os.Remove(s.path(d) + ".tmp") // the next start removes what remains
 		s.quota.give(n)
+		if full(err) {
+			err = fmt.Errorf("%w: make room on the worker's disk: %w", artifact.ErrFull, err)
+		}
 		return d, fmt.Errorf("keep a blob of %d bytes: %w", n, err)
 	}
 	s.held[d] = &kept{n, 1}

@@ -39,6 +39,9 @@ type waiting struct {
 type account struct {
 	earned  uint64 // units of all receipts that were taken
 	voucher *work.SignedVoucher
+	proof   *proofRecord // the newest that was good
+	cases   []caseRecord // challenges
+	over    int64        // Unix seconds: since when nothing is left to do about it
 }
 
 type sampleID struct {
@@ -55,6 +58,10 @@ const (
 	recordEarned   = 'E'
 	recordVoucher  = 'V'
 	recordVerdict  = 'A'
+	recordDecided  = 'D' // the ledger decided on a sample: its verdict is not needed any more
+	recordProof    = 'P'
+	recordCase     = 'C'
+	recordOver     = 'O'
 )
 
 type receiptRecord struct {
@@ -84,17 +91,69 @@ type verdictRecord struct {
 	At       int64 // Unix seconds
 }
 
+// decidedRecord names a sample.
+type decidedRecord struct {
+	_      struct{} `cbor:",toarray"`
+	Job    work.JobID
+	Epoch  uint64
+	Sample uint32
+}
+
+// proofRecord shows this worker's units in the pay tree of an epoch.
+type proofRecord struct {
+	_     struct{} `cbor:",toarray"`
+	Job   work.JobID
+	Epoch uint64
+	Units uint64
+	Index uint64
+	Path  []pathNode
+}
+
+type pathNode struct {
+	_    struct{} `cbor:",toarray"`
+	Hash work.Hash
+	Sum  uint64
+}
+
+func (p proofRecord) proof() work.Proof {
+	out := work.Proof{Index: p.Index}
+	for _, n := range p.Path {
+		out.Siblings = append(out.Siblings, work.Node{Hash: n.Hash, Sum: n.Sum})
+	}
+	return out
+}
+
+// caseRecord is a challenge: noted before it is sent, and again when it is on the ledger.
+type caseRecord struct {
+	_     struct{} `cbor:",toarray"`
+	Job   work.JobID
+	Units uint64 // of the voucher
+	Blind bool   // nothing proves the gateway wrong; it only doesn't show that it is right
+	Sent  bool   // the ledger has it
+	At    int64  // Unix seconds
+}
+
+type overRecord struct {
+	_   struct{} `cbor:",toarray"`
+	Job work.JobID
+	At  int64 // Unix seconds
+}
+
 func (v verdictRecord) id() sampleID { return sampleID{v.Job, v.Epoch, v.Sample} }
 
 const (
 	minCompact  = 4 << 20
 	keepVerdict = 14 * 24 * time.Hour // longer than any window in which it may be asked for
+	keepOver    = 14 * 24 * time.Hour // of an account about which nothing is left to do
+	// keepAnswering is how long after a verdict its gateway may still ask for it, in a
+	// network of the usual windows.
+	keepAnswering = 6 * time.Hour
 )
 
 // openState opens the journal in dir.
 func openState(dir string, now time.Time, log *slog.Logger) (*state, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the worker's state directory: %w", err)
+		return nil, fmt.Errorf("make the worker's state directory: %w", room(err))
 	}
 	s := &state{
 		pending: map[plane.LeaseID]waiting{}, jobs: map[work.JobID]account{},
@@ -111,6 +170,9 @@ func openState(dir string, now time.Time, log *slog.Logger) (*state, error) {
 	}
 	maps.DeleteFunc(s.verdicts, func(_ sampleID, v verdictRecord) bool {
 		return now.Sub(time.Unix(v.At, 0)) > keepVerdict
+	})
+	maps.DeleteFunc(s.jobs, func(_ work.JobID, a account) bool {
+		return a.over != 0 && now.Sub(time.Unix(a.over, 0)) > keepOver
 	})
 	if err := s.shorten(); err != nil {
 		return nil, errors.Join(err, j.close())
@@ -164,6 +226,9 @@ func (s *state) apply(r record) error {
 			return err
 		}
 		a := s.jobs[v.Voucher.Job]
+		if a.voucher == nil || a.voucher.Voucher.Units < v.Voucher.Units {
+			a.over = 0 // there is something new to look after
+		}
 		a.voucher = &v
 		s.jobs[v.Voucher.Job] = a
 	case recordVerdict:
@@ -172,6 +237,37 @@ func (s *state) apply(r record) error {
 			return err
 		}
 		s.verdicts[v.id()] = v
+	case recordDecided:
+		v, err := work.Decode[decidedRecord](r.payload, maxRecord)
+		if err != nil {
+			return err
+		}
+		delete(s.verdicts, sampleID{v.Job, v.Epoch, v.Sample})
+	case recordProof:
+		v, err := work.Decode[proofRecord](r.payload, maxRecord)
+		if err != nil {
+			return err
+		}
+		a := s.jobs[v.Job]
+		a.proof = &v
+		s.jobs[v.Job] = a
+	case recordCase:
+		v, err := work.Decode[caseRecord](r.payload, maxRecord)
+		if err != nil {
+			return err
+		}
+		a := s.jobs[v.Job]
+		a.cases = slices.DeleteFunc(slices.Clone(a.cases), func(c caseRecord) bool { return c.Units == v.Units })
+		a.cases = append(a.cases, v)
+		s.jobs[v.Job] = a
+	case recordOver:
+		v, err := work.Decode[overRecord](r.payload, maxRecord)
+		if err != nil {
+			return err
+		}
+		a := s.jobs[v.Job]
+		a.over = v.At
+		s.jobs[v.Job] = a
 	default:
 		return fmt.Errorf("a record of unknown type %q: it was written by a newer program", r.kind)
 	}
@@ -231,6 +327,21 @@ func (s *state) shorten() error {
 		}
 		if a.voucher != nil {
 			if err := add(recordVoucher, *a.voucher); err != nil {
+				return err
+			}
+		}
+		if a.proof != nil {
+			if err := add(recordProof, *a.proof); err != nil {
+				return err
+			}
+		}
+		for _, c := range a.cases {
+			if err := add(recordCase, c); err != nil {
+				return err
+			}
+		}
+		if a.over != 0 {
+			if err := add(recordOver, overRecord{Job: job, At: a.over}); err != nil {
 				return err
 			}
 		}
@@ -299,6 +410,46 @@ func (s *state) verdict(id sampleID) (verdictRecord, bool) {
 	defer s.mu.Unlock()
 	v, ok := s.verdicts[id]
 	return v, ok
+}
+
+// note writes one record.
+func (s *state) note(kind byte, v any) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.commit(entry{kind, v})
+}
+
+// openVerdicts lists the verdicts on samples that the ledger has not decided on yet, as
+// far as the worker knows.
+func (s *state) openVerdicts() []verdictRecord {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.verdicts))
+}
+
+// judgedSince reports whether there is an open verdict younger than that.
+func (s *state) judgedSince(t time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range s.verdicts {
+		if v.At > t.Unix() {
+			return true
+		}
+	}
+	return false
+}
+
+// promised lists the jobs in which there is a voucher to look after.
+func (s *state) promised() map[work.JobID]account {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := map[work.JobID]account{}
+	for job, a := range s.jobs {
+		if a.voucher != nil && a.over == 0 {
+			m[job] = a
+		}
+	}
+	return m
 }
 
 func (s *state) account(job work.JobID) account {

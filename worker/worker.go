@@ -9,17 +9,16 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
 
 	"github.com/cantus-network/cantus/artifact"
-	"github.com/cantus-network/cantus/plane"
 	"github.com/cantus-network/cantus/work"
 )
 
-// Worker does tasks for one gateway. Make it with New and Run it once.
+// Worker does tasks for its gateways, for one at a time. Make it with New and Run it once.
+// What its links share is here: the key, the kinds, memory, disk and slots.
 type Worker struct {
 	cfg     Config
 	log     *slog.Logger
@@ -31,25 +30,16 @@ type Worker struct {
 	disk   *quota
 	slots  *slots        // bundles side by side
 	audits chan struct{} // audits side by side
+	specs  *specs
 
-	durable atomic.Pointer[state]
-	spool   *spool // results that wait for their upload
-	specs   *specs
-
-	sessionMu sync.Mutex
-	current   *session
-	ready     chan struct{} // closed while there is a session
-
-	reports  chan any      // *finished, plane.Failure, plane.VerdictCommit, plane.VerdictReveal
-	kick     chan struct{} // tells the reporter to try what waits now
+	choice   *choice
+	eye      *eye          // on the ledger; nil without one
 	stopping chan struct{} // closed when Run is told to stop
-	tasks    sync.WaitGroup
-	failed   chan error // what ends the worker from within, once
+	failed   chan error    // what ends the worker from within, once
 
-	holdingMu sync.Mutex
-	holding   map[plane.LeaseID]bool
-	auditing  map[sampleID]bool
-	unpaid    atomic.Bool
+	loops   sync.WaitGroup // that keep sessions and lease
+	linksMu sync.Mutex
+	links   map[party]*link
 }
 
 // New makes a worker. It does nothing before Run.
@@ -63,14 +53,16 @@ func New(cfg Config) (*Worker, error) {
 		kinds:  map[work.Name]work.Kind{},
 		memory: newBudget(cfg.Memory / 2), disk: &quota{limit: cfg.Disk},
 		slots: newSlots(cfg.Capacity), audits: make(chan struct{}, max(1, cfg.Capacity/2)),
-		ready:   make(chan struct{}),
-		reports: make(chan any, 256), kick: make(chan struct{}, 1),
 		stopping: make(chan struct{}), failed: make(chan error, 1),
-		holding: map[plane.LeaseID]bool{}, auditing: map[sampleID]bool{},
+		links: map[party]*link{},
 	}
+	w.choice = newChoice(cfg.endpoints(), cfg.Failover, w.log)
 	for _, k := range cfg.Kinds {
 		w.kinds[k.Name()] = k
 		w.names = append(w.names, k.Name())
+	}
+	if cfg.Ledger != nil {
+		w.eye = newEye(w, cfg.Ledger)
 	}
 	if w.metrics, err = newMetrics(cfg.Metrics, w); err != nil {
 		return nil, err
@@ -87,28 +79,29 @@ func (l dirLock) Close() error { return l.Unlock() }
 
 func lockDir(dir string) (dirLock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return dirLock{}, fmt.Errorf("make the worker's directory: %w", err)
+		return dirLock{}, fmt.Errorf("make the worker's directory: %w", room(err))
 	}
 	path := filepath.Join(dir, "lock")
 	l := flock.New(path)
 	ok, err := l.TryLock()
 	if err != nil {
-		return dirLock{}, fmt.Errorf("lock the worker's directory %s: %w", dir, err)
+		return dirLock{}, fmt.Errorf("lock the worker's directory %s: %w", dir, room(err))
 	}
 	if !ok {
 		holder, _ := os.ReadFile(path) // for people only
 		return dirLock{}, fmt.Errorf("%w: %s (process %.20s): stop it, or give this one another directory", ErrInUse, dir, strings.TrimSpace(string(holder)))
 	}
 	if err := os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o600); err != nil {
-		return dirLock{}, errors.Join(fmt.Errorf("lock the worker's directory %s: %w", dir, err), l.Unlock())
+		return dirLock{}, errors.Join(fmt.Errorf("lock the worker's directory %s: %w", dir, room(err)), l.Unlock())
 	}
 	return dirLock{l}, nil
 }
 
 // Run works until ctx ends, then stops gracefully: it leases nothing more, gives back what
 // it hasn't started, lets tasks go on for Config.Drain, and reports what it can; the rest
-// is in the journal for the next time. It returns nil after such a stop. A gateway that is
-// away, refuses the key, or underpays is no reason to return: it is waited for.
+// is in the journals for the next time. It returns nil after such a stop. A gateway that is
+// away, refuses the key, or underpays is no reason to return: it is waited for, and the
+// next one is worked for meanwhile.
 func (w *Worker) Run(ctx context.Context) (err error) {
 	defer w.metrics.unregister()
 	lock, err := lockDir(w.cfg.Dir)
@@ -116,117 +109,52 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-
-	s, err := w.reach(ctx)
-	if err != nil || s == nil {
+	files, err := openSpool(filepath.Join(w.cfg.Dir, "specs"), w.disk, func(artifact.Digest) int { return 1 })
+	if err != nil {
 		return err
 	}
-	if err := w.openFiles(s); err != nil {
-		s.close()
-		return err
-	}
-	defer func() { err = errors.Join(err, w.durable.Load().close()) }()
-	w.setSession(s)
-	defer w.dropSession()
-	w.log.Info("worker started", "gateway", w.cfg.Gateway, "chain", s.info.Chain, "kinds", w.names, "capacity", w.cfg.Capacity,
-		"receipts_waiting", w.durable.Load().waiting())
+	w.specs = newSpecs(files)
 
 	hard, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	reported := make(chan struct{})
-	go func() { defer close(reported); w.report(hard) }()
+	defer func() { err = errors.Join(err, w.closeLinks()) }()
+	left, err := w.recover(hard)
+	if err != nil {
+		cancel(errStopping)
+		w.settleLinks()
+		return err
+	}
+	w.log.Info("worker started", "gateways", len(w.choice.places), "kinds", w.names, "capacity", w.cfg.Capacity)
 
-	err = w.leaseUntil(ctx, hard)
+	defer time.AfterFunc(w.cfg.Failover, w.choice.decide).Stop()
+	seek, stopSeeking := context.WithCancel(ctx)
+	defer stopSeeking()
+	for _, p := range w.choice.places {
+		w.loops.Go(func() { w.keep(seek, hard, p) })
+	}
+	for _, l := range left {
+		w.loops.Go(func() { w.wrapUp(seek, hard, l, nil) })
+	}
+	if w.eye == nil {
+		w.log.Info("no ledger to look at: nothing that the gateways commit is checked, and nothing is sent without them (--ledger)")
+	} else {
+		w.loops.Go(func() { w.eye.watch(seek) })
+	}
+	select {
+	case <-ctx.Done():
+	case err = <-w.failed:
+	}
+	stopSeeking()
+	w.loops.Wait()
 	close(w.stopping)
 	w.log.Info("worker stops", "bundles", w.slots.busy(), "wait_at_most", w.cfg.Drain)
 	stop := time.AfterFunc(w.cfg.Drain, func() { cancel(errStopping) })
 	defer stop.Stop()
-	w.tasks.Wait()
-	close(w.reports)
-	<-reported
-	if n := w.durable.Load().waiting(); n > 0 {
-		w.log.Warn("receipts without a voucher stay in the journal; the worker reports them when it starts again", "receipts", n)
-	}
+	w.settleLinks()
 	return err
 }
 
 var errStopping = errors.New("the worker is stopping")
-
-// reach connects, for as long as it takes. It returns nil without an error when ctx ended.
-func (w *Worker) reach(ctx context.Context) (*session, error) {
-	p := pause{min: 500 * time.Millisecond, max: 30 * time.Second}
-	for {
-		s, err := w.connect(ctx)
-		if err == nil {
-			return s, nil
-		}
-		if ctx.Err() != nil {
-			return nil, nil
-		}
-		d := p.step()
-		w.log.Warn("no session with the gateway; trying again", "err", err, "in", d.Round(time.Millisecond))
-		if !sleep(ctx, d) {
-			return nil, nil
-		}
-	}
-}
-
-// openFiles opens what the worker remembers of this gateway and chain.
-func (w *Worker) openFiles(s *session) error {
-	of := artifact.Sum([]byte(s.info.Chain + "\x00" + s.info.Gateway.String()))
-	dir := filepath.Join(w.cfg.Dir, "gateways", of.String()[:16])
-	st, err := openState(dir, w.cfg.Now(), w.log)
-	if err != nil {
-		return err
-	}
-	needs := st.blobs()
-	if w.spool, err = openSpool(filepath.Join(dir, "blobs"), w.disk, func(d artifact.Digest) int { return needs[d] }); err == nil {
-		var files *spool
-		files, err = openSpool(filepath.Join(w.cfg.Dir, "specs"), w.disk, func(artifact.Digest) int { return 1 })
-		w.specs = newSpecs(files)
-	}
-	if err != nil {
-		return errors.Join(err, st.close())
-	}
-	w.durable.Store(st)
-	return nil
-}
-
-func (w *Worker) setSession(s *session) {
-	w.sessionMu.Lock()
-	defer w.sessionMu.Unlock()
-	w.current = s
-	close(w.ready)
-	w.metrics.connected.Set(1)
-	wake(w.kick)
-}
-
-func (w *Worker) dropSession() {
-	w.sessionMu.Lock()
-	defer w.sessionMu.Unlock()
-	if w.current != nil {
-		w.current.close()
-		w.current, w.ready = nil, make(chan struct{})
-		w.metrics.connected.Set(0)
-	}
-}
-
-// session returns the session of now, waiting for one.
-func (w *Worker) session(ctx context.Context) (*session, error) {
-	for {
-		w.sessionMu.Lock()
-		s, ready := w.current, w.ready
-		w.sessionMu.Unlock()
-		if s != nil {
-			return s, nil
-		}
-		select {
-		case <-ready:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-}
 
 // fail ends the worker because of an error that nothing can be done about, like a journal
 // that can't be written.
@@ -253,7 +181,7 @@ func wake(c chan<- struct{}) {
 	}
 }
 
-// slots counts bundles being done.
+// slots counts bundles being done, and those that a gateway was just asked for.
 type slots struct {
 	mu    sync.Mutex
 	limit int
@@ -275,15 +203,24 @@ func (s *slots) busy() int {
 	return s.used
 }
 
-func (s *slots) take() {
+// reserve takes up to n slots and returns how many it got.
+func (s *slots) reserve(n int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.used++
+	n = max(0, min(n, s.limit-s.used))
+	s.used += n
+	return n
 }
 
-func (s *slots) give() {
+// unreserve gives slots back that were reserved in vain.
+func (s *slots) unreserve(n int) {
 	s.mu.Lock()
-	s.used--
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	s.used -= n
+}
+
+// give gives back the slot of a bundle that is done.
+func (s *slots) give() {
+	s.unreserve(1)
 	wake(s.freed)
 }

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -146,11 +148,16 @@ type gateway struct {
 	store *artifact.Memory
 	plane *plane.Server
 	http  *httptest.Server
+	url   string
 
-	storeDown atomic.Bool
-	doneDown  atomic.Bool
-	tokens    atomic.Int64 // the token of now
-	uploads   atomic.Int64
+	storeDown   atomic.Bool
+	doneDown    atomic.Bool
+	refuseLease atomic.Bool
+	tokens      atomic.Int64 // the token of now
+	uploads     atomic.Int64
+	account     string
+	cells       atomic.Pointer[string] // what it answers; nil for 404
+	pay         atomic.Pointer[string]
 
 	mu       sync.Mutex
 	seq      uint64
@@ -171,25 +178,38 @@ type gateway struct {
 	changed  chan struct{}
 }
 
-func newGateway(t testing.TB) *gateway {
+func newGateway(t testing.TB) *gateway { return newGatewayOf(t, newKey(t)) }
+
+// newGatewayOf makes a gateway, or one cell of it, with a key.
+func newGatewayOf(t testing.TB, key work.PrivateKey) *gateway {
 	t.Helper()
 	store, err := artifact.NewMemory(artifact.Options{})
 	require.NoError(t, err)
 	g := &gateway{
-		t: t, key: newKey(t), store: store,
+		t: t, key: key, store: store,
 		receipts: map[plane.LeaseID]work.SignedReceipt{}, units: map[work.JobID]uint64{},
 		failures: map[plane.LeaseID]plane.Failure{}, changed: make(chan struct{}),
 	}
-	g.plane, err = plane.Listen(plane.Config{
-		Listen: "127.0.0.1:0", Gateway: g.key.Public(), Handler: g,
-		Authorize: func(context.Context, work.PublicKey) error { return nil },
-	})
-	require.NoError(t, err)
-	t.Cleanup(g.plane.Close)
+	g.listen("127.0.0.1:0")
+	t.Cleanup(func() { g.plane.Close() })
 	api := httpstoretest.Handler(store, func(token string) bool { return token == fmt.Sprint(g.tokens.Load()) })
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/info", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(worker.Info{Chain: chain, Gateway: g.key.Public(), Plane: g.plane.URLs(), Artifacts: g.http.URL})
+		_ = json.NewEncoder(w).Encode(worker.Info{Chain: chain, Account: g.account, Gateway: g.key.Public(), Plane: g.planeURLs(), Artifacts: g.url})
+	})
+	mux.HandleFunc("GET /v1/cells", func(w http.ResponseWriter, r *http.Request) {
+		if cells := g.cells.Load(); cells != nil {
+			fmt.Fprint(w, *cells)
+		} else {
+			http.NotFound(w, r)
+		}
+	})
+	mux.HandleFunc("GET /v1/jobs/{job}/epochs/{epoch}/pay/{worker}", func(w http.ResponseWriter, r *http.Request) {
+		if pay := g.pay.Load(); pay != nil {
+			fmt.Fprint(w, *pay)
+		} else {
+			http.NotFound(w, r)
+		}
 	})
 	mux.HandleFunc("/v1/artifacts", func(w http.ResponseWriter, r *http.Request) {
 		if g.storeDown.Load() {
@@ -200,10 +220,51 @@ func newGateway(t testing.TB) *gateway {
 		api.ServeHTTP(w, r)
 	})
 	mux.Handle("/v1/artifacts/", api)
-	g.http = httptest.NewServer(mux)
-	t.Cleanup(g.http.Close)
+	g.http = httptest.NewUnstartedServer(mux)
+	g.url = "http://" + g.http.Listener.Addr().String()
+	g.http.Start()
+	t.Cleanup(func() { g.http.Close() })
 	return g
 }
+
+func (g *gateway) planeURLs() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.plane.URLs()
+}
+
+func (g *gateway) listen(address string) {
+	s, err := plane.Listen(plane.Config{
+		Listen: address, Gateway: g.key.Public(), Handler: g,
+		Authorize: func(context.Context, work.PublicKey) error { return nil },
+	})
+	require.NoError(g.t, err)
+	g.mu.Lock()
+	g.plane = s
+	g.mu.Unlock()
+}
+
+// away stops the gateway; calling what it returns brings it back where it was.
+func (g *gateway) away() (back func()) {
+	u, err := url.Parse(g.plane.URLs()[0])
+	require.NoError(g.t, err)
+	g.plane.Close()
+	handler, at := g.http.Config.Handler, g.http.Listener.Addr().String()
+	g.http.CloseClientConnections()
+	g.http.Close()
+	return func() {
+		g.listen(u.Host)
+		l, err := net.Listen("tcp", at)
+		require.NoError(g.t, err)
+		s := httptest.NewUnstartedServer(handler)
+		s.Listener.Close()
+		s.Listener = l
+		s.Start()
+		g.http = s
+	}
+}
+
+func (g *gateway) now() time.Time { return time.Now().Add(time.Duration(g.ahead.Load())) }
 
 func newKey(t testing.TB) work.PrivateKey {
 	k, err := work.GenerateKey(rand.Reader)
@@ -223,12 +284,15 @@ func (g *gateway) lock() func() {
 func (g *gateway) Hello(context.Context, work.PublicKey, plane.HelloRequest) (plane.HelloReply, error) {
 	defer g.lock()()
 	g.hellos++
-	return plane.HelloReply{Chain: chain, Gateway: g.key.Public(), Artifacts: g.http.URL, Token: fmt.Sprint(g.tokens.Load()),
-		AllowLoopback: g.loopback, Now: time.Now().UnixMilli()}, nil
+	return plane.HelloReply{Chain: chain, Gateway: g.key.Public(), Artifacts: g.url, Token: fmt.Sprint(g.tokens.Load()),
+		AllowLoopback: g.loopback, Now: g.now().UnixMilli()}, nil
 }
 
 func (g *gateway) Lease(_ context.Context, _ work.PublicKey, r plane.LeaseRequest) (plane.LeaseReply, error) {
 	defer g.lock()()
+	if g.refuseLease.Load() {
+		return plane.LeaseReply{}, plane.Errorf(plane.CodeDenied, "not here")
+	}
 	g.asked = append(g.asked, r)
 	n := min(int(r.Max), len(g.bundles))
 	reply := plane.LeaseReply{Bundles: slices.Clone(g.bundles[:n]), Audits: g.audits, Reveals: g.reveals, Wait: 20}
@@ -299,7 +363,7 @@ func (g *gateway) spec(text string) artifact.Digest {
 // bundle makes a bundle of tasks of job 1; offer gives it out.
 func (g *gateway) bundle(spec string, bodies ...string) plane.Bundle {
 	defer g.lock()()
-	b := plane.Bundle{Job: 1, Kind: "echo/1", Spec: g.spec(spec), Deadline: time.Now().Add(time.Hour).UnixMilli()}
+	b := plane.Bundle{Job: 1, Kind: "echo/1", Spec: g.spec(spec), Deadline: g.now().Add(time.Hour).UnixMilli()}
 	for _, body := range bodies {
 		g.seq++
 		b.Tasks = append(b.Tasks, plane.Lease{Seq: g.seq, Attempt: 1, Body: []byte(body)})
@@ -344,6 +408,7 @@ func (g *gateway) failure(b plane.Bundle, i int) plane.Failure {
 
 type running struct {
 	cfg    worker.Config
+	worker *worker.Worker
 	cancel context.CancelFunc
 	done   chan error
 	reg    *prometheus.Registry
@@ -368,6 +433,7 @@ func run(t testing.TB, cfg worker.Config) *running {
 	cfg.Metrics = r.reg
 	w, err := worker.New(cfg)
 	require.NoError(t, err)
+	r.worker = w
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	go func() { r.done <- w.Run(ctx) }()

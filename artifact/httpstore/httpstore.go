@@ -18,10 +18,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cantus-network/cantus/artifact"
@@ -88,6 +90,7 @@ type Store struct {
 	token func() string
 	http  *http.Client
 	time  time.Duration
+	size  atomic.Int64 // bytes that one upload's body has at most, by how fast the last ones went
 }
 
 var _ artifact.Store = (*Store)(nil)
@@ -108,6 +111,7 @@ func New(base string, opts Options) (*Store, error) {
 	if s.time <= 0 {
 		s.time = 2 * time.Minute
 	}
+	s.size.Store(firstSize)
 	transport := opts.Transport
 	if transport == nil {
 		transport = &http.Transport{
@@ -139,26 +143,65 @@ func (s *Store) Put(ctx context.Context, b []byte) (artifact.Digest, error) {
 	return ds[0], nil
 }
 
-// PutAll implements artifact.Store. It sends as many requests as the API's limits ask for.
+// A request has a time within which it must be over, on both ends. How much fits into one
+// depends on the link, so the bodies of uploads grow where they go fast and shrink where
+// they don't. A single blob is never divided.
+const (
+	firstSize = 8 << 20
+	leastSize = 256 << 10
+)
+
+// PutAll implements artifact.Store. It sends as many requests as the API's limits and the
+// speed of the link ask for.
 func (s *Store) PutAll(ctx context.Context, blobs [][]byte) ([]artifact.Digest, error) {
 	digests := make([]artifact.Digest, 0, len(blobs))
 	for len(blobs) > 0 {
+		most := s.size.Load()
 		n, size := 0, batchHeader
 		for n < len(blobs) && n < MaxBlobs && size+blobHeader+len(blobs[n]) <= MaxRequest {
+			if n > 0 && int64(size+len(blobs[n])) > most {
+				break
+			}
 			size += blobHeader + len(blobs[n])
 			n++
 		}
 		if n == 0 {
 			return nil, fmt.Errorf("upload an artifact: %w: %d bytes, at most %d", artifact.ErrTooLarge, len(blobs[0]), MaxRequest-batchHeader-blobHeader)
 		}
+		start := time.Now()
 		ds, err := s.upload(ctx, blobs[:n])
+		s.learn(int64(size), time.Since(start), err)
 		if err != nil {
+			if n > 1 && s.size.Load() < most && ctx.Err() == nil && timedOut(err) {
+				continue // in smaller parts
+			}
 			return nil, fmt.Errorf("upload %d artifacts to %s: %w", n, s.base, err)
 		}
 		digests = append(digests, ds...)
 		blobs = blobs[n:]
 	}
 	return digests, nil
+}
+
+// learn takes note of how an upload of size bytes went.
+func (s *Store) learn(size int64, took time.Duration, err error) {
+	most := s.size.Load()
+	switch {
+	case err != nil && timedOut(err):
+		s.size.Store(max(leastSize, min(most, size)/4))
+	case err != nil:
+	case took > s.time/4:
+		s.size.Store(max(leastSize, most/2))
+	case took < s.time/20 && size > most/2:
+		s.size.Store(min(MaxRequest, 2*most))
+	}
+}
+
+// timedOut reports whether an upload failed because it took too long, for us or for the
+// gateway, which then ends the connection.
+func timedOut(err error) bool {
+	var e net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &e) && e.Timeout()
 }
 
 func (s *Store) upload(ctx context.Context, blobs [][]byte) ([]artifact.Digest, error) {

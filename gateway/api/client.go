@@ -72,6 +72,13 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 	return r, err
 }
 
+// Cells lists the gateway's cells; there are none where it is all of itself.
+func (c *Client) Cells(ctx context.Context) ([]Cell, error) {
+	var r []Cell
+	err := c.get(ctx, "/v1/cells", &r)
+	return r, err
+}
+
 // SubmitSpec stores a spec that a job is to name by its digest.
 func (c *Client) SubmitSpec(ctx context.Context, kind work.Name, spec []byte) (SpecReply, error) {
 	var r SpecReply
@@ -100,6 +107,34 @@ func (c *Client) Jobs(ctx context.Context) ([]Job, error) {
 		}
 		before = page.Jobs[len(page.Jobs)-1].ID
 	}
+}
+
+// Newest lists the newest of the gateway's jobs, at most MaxJobs.
+func (c *Client) Newest(ctx context.Context) ([]Job, error) {
+	var page JobList
+	err := c.get(ctx, "/v1/jobs", &page)
+	return page.Jobs, err
+}
+
+// Ready asks whether the gateway can do its work. That it can't is no error.
+func (c *Client) Ready(ctx context.Context) (Ready, error) {
+	var r Ready
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/readyz", nil)
+	if err != nil {
+		return r, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return r, fmt.Errorf("ask the gateway at %s: %w", c.base, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusServiceUnavailable {
+		return r, failed(resp)
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&r); err != nil || r.Checks == nil {
+		return r, fmt.Errorf("ask the gateway at %s: its reply is not what was asked for: %w", c.base, errors.Join(err, io.ErrUnexpectedEOF))
+	}
+	return r, nil
 }
 
 // Follow calls f with a job's progress whenever it changes, until the job is over, f
@@ -201,6 +236,14 @@ func (c *Client) Owed(ctx context.Context, id work.JobID, worker work.PublicKey)
 func (c *Client) Pay(ctx context.Context, id work.JobID, epoch uint64, worker work.PublicKey) (Pay, error) {
 	var r Pay
 	err := c.get(ctx, fmt.Sprintf("/v1/jobs/%d/epochs/%d/pay/%s", id, epoch, worker), &r)
+	return r, err
+}
+
+// Plants fetches which receipts of an epoch the gateway had planted, which the caller holds
+// against the ledger's commitment.
+func (c *Client) Plants(ctx context.Context, id work.JobID, epoch uint64) (Plants, error) {
+	var r Plants
+	err := c.get(ctx, fmt.Sprintf("/v1/jobs/%d/epochs/%d/plants", id, epoch), &r)
 	return r, err
 }
 

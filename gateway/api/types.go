@@ -1,6 +1,8 @@
 package api
 
 import (
+	"encoding/hex"
+	"fmt"
 	"time"
 
 	"github.com/cantus-network/cantus/artifact"
@@ -24,6 +26,29 @@ type Info struct {
 	Kinds      []work.Name    `json:"kinds"`
 	FeeBps     uint32         `json:"fee_bps"`
 	Version    string         `json:"version,omitempty"`
+}
+
+// Ready says whether a gateway can do its work, check by check.
+type Ready struct {
+	Ready   bool    `json:"ready"`
+	Checks  []Check `json:"checks"`
+	Height  int64   `json:"height"`
+	Workers int     `json:"workers"`
+	Idle    int     `json:"idle"`
+}
+
+// Check is one thing that a gateway needs.
+type Check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Cell is a part of a gateway with workers and jobs of its own. A worker's cell follows
+// from its key: see work.CellOf.
+type Cell struct {
+	Name string `json:"name"`
+	URL  string `json:"url"`
 }
 
 // SpecReply says under which digest a spec was stored and what its tasks need.
@@ -134,32 +159,56 @@ type ReceiptPage struct {
 	More     bool      `json:"more"` // more will be
 }
 
+// Plants says which receipts of an epoch its gateway had planted to see whether auditors
+// look. Shown is false, and the rest means nothing, where the epoch has no commitment to its
+// plants or the ledger was not shown them yet; until then the epoch's receipts are not
+// handed out either.
+type Plants struct {
+	Shown   bool     `json:"shown"`
+	Salt    string   `json:"salt"`    // 64 hexadecimal digits
+	Indices []uint64 `json:"indices"` // in the receipts tree
+}
+
+// Of is the plants as package work checks them.
+func (p Plants) Of(chain string, job work.JobID, epoch uint64) (work.Plants, error) {
+	out := work.Plants{Chain: chain, Job: job, Epoch: epoch, Indices: p.Indices}
+	if n, err := hex.Decode(out.Salt[:], []byte(p.Salt[:min(len(p.Salt), 2*len(out.Salt))])); err != nil || n != len(out.Salt) {
+		return work.Plants{}, fmt.Errorf("the plants of epoch %d of job %d have no salt", epoch, job)
+	}
+	return out, nil
+}
+
 // Pay is a worker's place in an epoch's pay tree.
 type Pay struct {
-	Worker   work.PublicKey `json:"worker"`
-	Epoch    uint64         `json:"epoch"`
-	Units    uint64         `json:"units"`
-	Index    uint64         `json:"index"`
-	Siblings []PayNode      `json:"siblings"`
+	Worker work.PublicKey `json:"worker"`
+	Epoch  uint64         `json:"epoch"`
+	Units  uint64         `json:"units"`
+	Proof  PayProof       `json:"proof"`
 	// The tree's root, as the ledger has it.
 	PayRoot artifact.Digest `json:"pay_root"`
 	Leaves  uint64          `json:"workers"`
 	Total   uint64          `json:"total_units"`
 }
 
+// Check verifies the proof against root, which the caller has from the ledger.
+func (p Pay) Check(root work.Root) error {
+	_, err := p.Proof.Proof().Verify(root, work.PayLeaf(p.Worker, p.Units))
+	return err
+}
+
+// PayProof leads from a worker's leaf to the pay tree's root.
+type PayProof struct {
+	Index    uint64    `json:"index"`
+	Siblings []PayNode `json:"siblings"`
+}
+
 // Proof is the proof as package work verifies it.
-func (p Pay) Proof() work.Proof {
+func (p PayProof) Proof() work.Proof {
 	out := work.Proof{Index: p.Index}
 	for _, s := range p.Siblings {
 		out.Siblings = append(out.Siblings, work.Node{Hash: work.Hash(s.Hash), Sum: s.Sum})
 	}
 	return out
-}
-
-// Check verifies the proof against root, which the caller has from the ledger.
-func (p Pay) Check(root work.Root) error {
-	_, err := p.Proof().Verify(root, work.PayLeaf(p.Worker, p.Units))
-	return err
 }
 
 // PayNode is a sibling of a proof.
@@ -190,6 +239,7 @@ type ErrorReply struct {
 
 // ErrorBody says what was wrong and what to do.
 type ErrorBody struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
+	Code       string `json:"code"`
+	Message    string `json:"message"`
+	RetryAfter int    `json:"retry_after,omitempty"` // seconds, as in the header
 }

@@ -16,6 +16,7 @@
 //	recheck.go  Answer, Recheck: a record held against its task and its blob
 //	sitemap.go  sitemaps and their indexes
 //	verify.go   Verify: an auditor's finding
+//	spoil.go    Spoil: a page that the server never had, for plants; spoil_words.go its words
 //	compare.go  whether two fetches of an address are of the same page
 //	plan.go     Plan: a job's tasks, from its seeds and from what was found
 //	outcome.go  what a plan makes of each result

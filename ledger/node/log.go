@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	"cosmossdk.io/log/v2"
 )
@@ -77,8 +79,22 @@ func (s sdkLog) failure(kv []any) {
 			cause = fmt.Errorf("%v", kv[i+1])
 		}
 	}
-	s.onFailure(fmt.Errorf("consensus failed: %w", cause))
+	if !strings.Contains(cause.Error(), upgradeNeeded) {
+		s.onFailure(fmt.Errorf("consensus failed: %w", cause))
+		return
+	}
+	// Others may still need this node's votes to get to the height of the upgrade too.
+	time.AfterFunc(upgradeLinger, func() {
+		s.onFailure(fmt.Errorf("the network changes its rules here and this program does not know the new ones: start the version that does, in the same home (%w)", cause))
+	})
 }
+
+const (
+	// upgradeNeeded begins what the SDK's upgrade module says at the height of an upgrade
+	// that the program has no handler for.
+	upgradeNeeded = `UPGRADE "`
+	upgradeLinger = 5 * time.Second
+)
 
 // plain takes the stack traces out of a line's values: the SDK's errors bring them
 // along when they are printed in full.

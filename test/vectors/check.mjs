@@ -71,6 +71,28 @@ const auditors = candidates
   .slice(0, 3)
   .map((c) => c.key.toString("hex"));
 
+const plants = (indices) => sha(domain("cantus/plants/1", cbor([chain, 7, 3, indices, salt])));
+
+// A worker's cell is the one whose name, hashed with the key, comes last.
+const cellOf = (k, names) => names
+  .map((name) => ({ name, rank: sha(domain("cantus/cell/1", k, Buffer.from(name))) }))
+  .sort((a, b) => Buffer.compare(b.rank, a.rank))[0].name;
+
+// Draws go by one counter: first into the units of workers on probation, then into the rest.
+const draw = (i, units) => BigInt("0x" + sha(domain("cantus/sample/1", beacon, be32(i))).toString("hex")) % units;
+const count = (receipts, bps, max) => {
+  const n = (receipts * bps + 9999n) / 10000n;
+  return [n < 1n ? 1n : n, max, receipts].reduce((a, b) => (a < b ? a : b));
+};
+function epochSamples(s, r) {
+  const rest = s.receipts - s.probationReceipts;
+  const n = count(s.probationReceipts, r.probationBps, r.max - 1n);
+  const m = count(rest, r.auditBps, r.max - n);
+  const first = Array.from({ length: Number(n) }, (_, i) => draw(i, s.probationUnits));
+  const second = Array.from({ length: Number(m) }, (_, i) => s.probationUnits + draw(Number(n) + i, s.units - s.probationUnits));
+  return [...first, ...second].map(Number);
+}
+
 const got = {
   ReceiptCBOR: cbor([receipt, worker.sign("cantus/receipt/1", cbor(receipt))]),
   VoucherCBOR: cbor([voucher, gateway.sign("cantus/voucher/1", cbor(voucher))]),
@@ -84,6 +106,10 @@ const got = {
   Root5: root(5),
   Samples: [0, 1, 2, 3, 4].map((i) => Number(BigInt("0x" + sha(domain("cantus/sample/1", beacon, be32(i))).toString("hex")) % 1000n)),
   Auditors: auditors,
+  Plants: plants([4, 250, 70_000]),
+  NoPlants: plants([]),
+  Cells: [1, 2, 3, 4, 5, 6].map((i) => cellOf(key(i).pub, ["east", "north", "west"])),
+  EpochSamples: epochSamples({ receipts: 1000n, units: 5000n, probationReceipts: 40n, probationUnits: 100n }, { auditBps: 30n, probationBps: 1000n, max: 64n }),
 };
 
 let failed = 0;

@@ -11,6 +11,9 @@
 // nobody can fetch, a body with bytes changed, and the case's own forgeries. It is the kind
 // that must notice, in Meter or in Verify. An honest result must pass, and must never be
 // found false because the auditor's network was down or its time was up.
+//
+// Of a kind that is a work.Spoiler it also demands that what Spoil makes is worth the same,
+// passes for a result, and is found false by whoever does the task again.
 package worktest
 
 import (
@@ -165,6 +168,7 @@ func examine(ctx context.Context, kind work.Kind, c Case, others []Case) []error
 	x.cancelled(ctx, honest)
 	x.offline(ctx, honest)
 	x.concurrent(ctx)
+	x.spoiled(ctx, honest, units)
 	return x.problems
 }
 
@@ -358,6 +362,55 @@ func (x *trial) forgeries(ctx context.Context, honest work.Result) {
 			continue
 		}
 		x.refused(ctx, name, x.c.Task, work.Result{Body: forged.Body})
+	}
+}
+
+// spoiled plants what the kind made of the honest result, under another number.
+func (x *trial) spoiled(ctx context.Context, honest work.Result, units uint64) {
+	kind, ok := x.kind.(work.Spoiler)
+	if !ok {
+		return
+	}
+	task := cloneTask(x.c.Task)
+	task.Seq += 1000
+	for range 3 {
+		var wrong work.Result
+		given := cloneResult(honest)
+		err := calmly(func() (err error) {
+			wrong, err = kind.Spoil(ctx, x.env(), cloneTask(task), given)
+			return err
+		})
+		if given.Digest() != honest.Digest() {
+			x.problem("Spoil changed the result that it was given")
+		}
+		if errors.Is(err, work.ErrUnspoilable) {
+			return
+		}
+		if err != nil {
+			x.problem("Spoil: %v", err)
+			return
+		}
+		if bytes.Equal(wrong.Body, honest.Body) {
+			x.problem("Spoil gave the right result")
+		}
+		if has, err := x.store.Has(ctx, wrong.Blobs...); err != nil || slices.Contains(has, false) {
+			x.problem("Spoil named blobs that it didn't put (%v, %v)", has, err)
+		}
+		body := work.Result{Body: wrong.Body}
+		if got, err := x.meter(task, body); err != nil || got != units {
+			x.problem("Meter says %d units of a spoiled result and %d of the right one (%v)", got, units, err)
+		}
+		if v, err := x.verify(ctx, x.env(), task, body); err != nil || v.Outcome != work.Fail {
+			x.problem("Verify of a spoiled result: %v, %q, %v", v.Outcome, v.Reason, err)
+		}
+	}
+	var again work.Result
+	err := calmly(func() (err error) {
+		again, err = kind.Spoil(ctx, x.env(), cloneTask(task), work.Result{Body: []byte("no result")})
+		return err
+	})
+	if err == nil || errors.As(err, new(panicked)) {
+		x.problem("Spoil of garbage gave %d bytes, %v", len(again.Body), err)
 	}
 }
 

@@ -96,6 +96,7 @@ func cases() []Case {
 func TestHonestKind(t *testing.T) {
 	Specs(t, sum{}, [][]byte{[]byte("add")}, map[string][]byte{"empty": nil, "other": []byte("subtract")})
 	Run(t, sum{}, cases())
+	Run(t, spoiler{}, cases())
 }
 
 // Kinds with one fault each: the suite must name it.
@@ -111,6 +112,9 @@ type (
 		n *int
 	} // says now this, now that
 	scribbler struct{ sum } // writes into what it is given
+	spoiler   struct{ sum } // no fault: it spoils as it should
+	kindly    struct{ sum } // spoils nothing
+	careless  struct{ sum } // spoils into what is no result
 )
 
 func (gullible) Verify(context.Context, work.Env, work.Task, work.Result) (work.Verdict, error) {
@@ -153,6 +157,24 @@ func (f fickle) Meter(t work.Task, r work.Result) (uint64, error) {
 	return u + uint64(*f.n%2), err
 }
 
+func (spoiler) Spoil(_ context.Context, _ work.Env, _ work.Task, r work.Result) (work.Result, error) {
+	v, err := work.Decode[sumResult](r.Body, 1024)
+	if err != nil {
+		return work.Result{}, err
+	}
+	v.Sum += 7
+	b, err := work.Encode(v)
+	return work.Result{Body: b}, err
+}
+
+func (kindly) Spoil(_ context.Context, _ work.Env, _ work.Task, r work.Result) (work.Result, error) {
+	return r, nil
+}
+
+func (careless) Spoil(context.Context, work.Env, work.Task, work.Result) (work.Result, error) {
+	return work.Result{Body: []byte("wrong")}, nil
+}
+
 func (s scribbler) Execute(ctx context.Context, env work.Env, t work.Task) (work.Result, error) {
 	r, err := s.sum.Execute(ctx, env, t)
 	t.Body[0] = 'q'
@@ -173,6 +195,9 @@ func TestFaultsAreFound(t *testing.T) {
 		{"forgotten", forgotten{}, "didn't put"},
 		{"fickle", fickle{n: new(int)}, "and then"},
 		{"scribbler", scribbler{}, "changed the task"},
+		{"kindly", kindly{}, "gave the right result"},
+		{"kindly", kindly{}, "Verify of a spoiled result: pass"},
+		{"careless", careless{}, "units of a spoiled result"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cs := cases()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cantus-network/cantus/work"
 	"github.com/cantus-network/cantus/worker"
+	"github.com/cantus-network/cantus/worker/witness"
 )
 
 // Program is what the commands take from the program that they are part of.
@@ -39,7 +40,7 @@ func Root(p Program) *cobra.Command {
 what it did. It connects outward only: no port has to be open. It holds a node key and
 no money; the operator who enrols the key on the ledger receives the pay.
 
-  cantus-worker key                                 make the node key and show it
+  cantus-worker key                                 make the keys and show the public one
   cantus worker enroll KEY …                        the operator enrols it (another program)
   cantus-worker start --gateway https://gw.example  work`,
 		Args:          cobra.NoArgs,
@@ -75,19 +76,33 @@ func homeFlag(f *pflag.FlagSet, p Program) *string {
 
 func keyPath(home string) string { return filepath.Join(home, "node.key") }
 
+func accountPath(home string) string { return filepath.Join(home, "account.key") }
+
 func stateDir(home string) string { return filepath.Join(home, "state") }
 
 func keyCommand(p Program) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "key",
-		Short: "Make this machine's node key if it has none, and show its public half",
-		Long: `Make this machine's node key if it has none, and show its public half, which is what an
-operator enrols on the ledger. The key file is node.key in --home; only its owner can
-read it. It signs receipts and holds no money; still, keep it to this machine.`,
+		Short: "Make this machine's keys if it has none, and show the node key's public half",
+		Long: `Make this machine's keys if it has none, and show the public half of its node key, which is
+what an operator enrols on the ledger. The key file is node.key in --home; only its owner
+can read it. It signs receipts and holds no money; still, keep it to this machine.
+
+Beside it is account.key, which the worker sends transactions of its own with (start
+--ledger). It holds no money either: the operator pays the fees, and grants it one message,
+when enrolling. --account shows its address.
+
+--enroll shows the signature by which the node key agrees to belong to an operator. With
+--line all of it comes as one line, KEY=SIGNATURE,ADDRESS, as "cantus worker enroll" takes
+it, many to a file.`,
+		Example: `  cantus-worker key
+  cantus-worker key --enroll cantus-1,cantus1… --line >> fleet.txt`,
 		Args: cobra.NoArgs,
 	}
 	home := homeFlag(c.Flags(), p)
 	enrol := c.Flags().String("enroll", "", "also sign an enrolment: CHAIN,OPERATOR-ADDRESS")
+	account := c.Flags().Bool("account", false, "also show the address of the worker's account")
+	line := c.Flags().Bool("line", false, "with --enroll: everything on one line")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := settings(c); err != nil {
 			return err
@@ -99,18 +114,31 @@ read it. It signs receipts and holds no money; still, keep it to this machine.`,
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintln(c.OutOrStdout(), key.Public()); err != nil || *enrol == "" {
-			return err
-		}
-		chain, owner, ok := strings.Cut(*enrol, ",")
-		if !ok || chain == "" || owner == "" {
-			return fmt.Errorf("--enroll %q: want CHAIN,OPERATOR-ADDRESS", *enrol)
-		}
-		sig, err := key.SignEnrollment(chain, owner)
+		acc, err := witness.EnsureAccount(accountPath(*home))
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(c.OutOrStdout(), "%x\n", sig)
+		lines := []string{key.Public().String()}
+		if *enrol != "" {
+			chain, owner, ok := strings.Cut(*enrol, ",")
+			if !ok || chain == "" || owner == "" {
+				return fmt.Errorf("--enroll %q: want CHAIN,OPERATOR-ADDRESS", *enrol)
+			}
+			sig, err := key.SignEnrollment(chain, owner)
+			if err != nil {
+				return err
+			}
+			lines = append(lines, fmt.Sprintf("%x", sig))
+		}
+		switch {
+		case *line && *enrol == "":
+			return errors.New("--line: it shows an enrolment: give --enroll CHAIN,OPERATOR-ADDRESS too")
+		case *line:
+			lines = []string{lines[0] + "=" + lines[1] + "," + acc.Address()}
+		case *account:
+			lines = append(lines, acc.Address())
+		}
+		_, err = fmt.Fprintln(c.OutOrStdout(), strings.Join(lines, "\n"))
 		return err
 	}
 	return c

@@ -26,11 +26,13 @@ import (
 
 	"github.com/cantus-network/cantus/work"
 	"github.com/cantus-network/cantus/worker"
+	"github.com/cantus-network/cantus/worker/witness"
 )
 
 type startFlags struct {
-	home, config, gateway, gatewayKey, ca *string
-	kinds                                 *[]string
+	home, config, ca                      *string
+	gateways, gatewayKeys, ledgers, kinds *[]string
+	failover, ledgerEvery, claimAfter     *time.Duration
 	capacity, cpus                        *int
 	memory, disk                          *size
 	drain                                 *time.Duration
@@ -41,8 +43,18 @@ type startFlags struct {
 func startCommand(p Program) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "start --gateway URL",
-		Short: "Work for a gateway until told to stop",
-		Long: `Work for a gateway until told to stop. On SIGINT or SIGTERM the worker leases nothing
+		Short: "Work for a gateway, or the first of several that answers, until told to stop",
+		Long: `Work for a gateway until told to stop. Where several are given, the worker works for the
+first that answers, goes on with the next when one is away for --failover, and returns when
+the one before has been back for as long. What it did for one of them stays in that one's
+journal and is reported to it; audits are answered at all of them.
+
+With --ledger the worker looks after its own: it checks that what was promised to it is
+committed, and challenges the gateway if it isn't; it brings its verdicts and claims to the
+ledger if the gateway doesn't. It sends as the account in account.key, which holds no money:
+its operator pays the fees ("cantus worker enroll" grants that).
+
+On SIGINT or SIGTERM the worker leases nothing
 more, lets what it does come to an end, reports it and exits; a second signal ends it at
 once. What it signed and got no voucher for is in its state and reported at the next start.
 
@@ -50,6 +62,7 @@ Every flag can also be set in the environment (--gateway as ` + envPrefix + `GAT
 worker.toml in --home (gateway = "https://…"). Flags win over the environment, and that
 over the file.`,
 		Example: `  cantus-worker start --gateway https://gw.example
+  cantus-worker start --gateway https://gw.example --gateway https://other.example --ledger https://node.example:1317
   cantus-worker start --gateway https://gw.example --kinds crawl/1 --capacity 8 --memory 1GiB --disk 10GiB`,
 		Args: cobra.NoArgs,
 	}
@@ -60,8 +73,12 @@ over the file.`,
 	flags := startFlags{
 		home:          homeFlag(f, p),
 		config:        f.String("config", "", "configuration file (default worker.toml in --home, if there is one)"),
-		gateway:       f.String("gateway", "", "URL of the gateway to work for"),
-		gatewayKey:    f.String("gateway-key", "", "public key that the gateway must have (default: what it says)"),
+		gateways:      f.StringSlice("gateway", nil, "URL of a gateway to work for; several by preference"),
+		gatewayKeys:   f.StringSlice("gateway-key", nil, "public key that the gateway must have, one for each (default: what they say)"),
+		failover:      f.Duration("failover", 30*time.Second, "how long a gateway may be away before the worker goes on with the next"),
+		ledgers:       f.StringSlice("ledger", nil, "URL of a ledger node's REST interface to look after the pay at; several by preference"),
+		ledgerEvery:   f.Duration("ledger-every", time.Minute, "how often to look at the ledger when nothing is due"),
+		claimAfter:    f.Duration("claim-after", 10*time.Minute, "how long after a job's end to leave the claim to its gateway"),
 		ca:            f.String("ca", "", "PEM file of certificate authorities to trust instead of the system's"),
 		kinds:         f.StringSlice("kinds", nil, "kinds of work to do (default all: "+strings.Join(kindNames(p), ", ")+")"),
 		capacity:      f.Int("capacity", 0, "bundles of tasks to do side by side (default 4 for each processor)"),
@@ -90,14 +107,16 @@ func start(c *cobra.Command, p Program, f startFlags) error {
 	if err != nil {
 		return err
 	}
-	if *f.gateway == "" {
-		return errors.New("no gateway to work for: give --gateway URL")
+	endpoints, err := f.endpoints()
+	if err != nil {
+		return err
 	}
 	if *f.cpus < 0 {
 		return fmt.Errorf("--cpus %d: want a positive number", *f.cpus)
 	}
 	cfg := worker.Config{
-		Gateway: *f.gateway, Dir: stateDir(*f.home), Capacity: *f.capacity, Memory: int64(*f.memory), Disk: int64(*f.disk),
+		Gateway: endpoints[0].URL, GatewayKey: endpoints[0].Key, Fallbacks: endpoints[1:], Failover: *f.failover,
+		LedgerEvery: *f.ledgerEvery, ClaimAfter: *f.claimAfter, Dir: stateDir(*f.home), Capacity: *f.capacity, Memory: int64(*f.memory), Disk: int64(*f.disk),
 		Drain: *f.drain, AllowLoopback: *f.allowLoopback, Insecure: *f.insecure, Version: p.Version, Log: log,
 	}
 	if *f.drain == 0 {
@@ -106,15 +125,13 @@ func start(c *cobra.Command, p Program, f startFlags) error {
 	if cfg.Key, err = worker.LoadKey(keyPath(*f.home)); err != nil {
 		return err
 	}
-	if *f.gatewayKey != "" {
-		if cfg.GatewayKey, err = work.ParseKey(*f.gatewayKey); err != nil {
-			return fmt.Errorf("--gateway-key: %w", err)
-		}
-	}
 	if cfg.Kinds, err = pickKinds(p, *f.kinds); err != nil {
 		return err
 	}
 	if cfg.TLS, err = trust(*f.ca); err != nil {
+		return err
+	}
+	if cfg.Ledger, err = f.openLedger(cfg); err != nil {
 		return err
 	}
 	if *f.cpus > 0 {
@@ -138,6 +155,49 @@ func start(c *cobra.Command, p Program, f startFlags) error {
 	ctx, cancel := untilSignal(c.Context(), log)
 	defer cancel()
 	return w.Run(ctx)
+}
+
+// endpoints are the gateways with the keys that they must have.
+func (f startFlags) endpoints() ([]worker.Endpoint, error) {
+	urls, keys := *f.gateways, *f.gatewayKeys
+	if len(urls) == 0 {
+		return nil, errors.New("no gateway to work for: give --gateway URL")
+	}
+	if len(keys) > 0 && len(keys) != len(urls) {
+		return nil, fmt.Errorf("--gateway-key: %d keys for %d gateways: give one for each, in the same order", len(keys), len(urls))
+	}
+	all := make([]worker.Endpoint, len(urls))
+	for i, u := range urls {
+		all[i].URL = u
+		if len(keys) == 0 {
+			continue
+		}
+		var err error
+		if all[i].Key, err = work.ParseKey(keys[i]); err != nil {
+			return nil, fmt.Errorf("--gateway-key: %w", err)
+		}
+	}
+	return all, nil
+}
+
+// openLedger makes the worker's eye on the ledger, or nil where none was asked for.
+func (f startFlags) openLedger(cfg worker.Config) (*witness.Ledger, error) {
+	if len(*f.ledgers) == 0 {
+		return nil, nil
+	}
+	account, err := witness.LoadAccount(accountPath(*f.home))
+	if errors.Is(err, witness.ErrNoAccount) {
+		cfg.Log.Warn("the worker only looks at the ledger and can't send anything", "err", err)
+		account, err = nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	l, err := witness.New(witness.Options{URLs: *f.ledgers, Account: account, Insecure: cfg.Insecure, TLS: cfg.TLS, Log: cfg.Log})
+	if err != nil {
+		return nil, fmt.Errorf("--ledger: %w", err)
+	}
+	return l, nil
 }
 
 func kindNames(p Program) []string {

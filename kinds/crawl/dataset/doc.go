@@ -10,6 +10,7 @@
 //	chain.go    from entries to epochs: trees, pay, roots
 //	derive.go   from an entry and its blob to what they amount to
 //	exclude.go  entries that amount to nothing, and why
+//	plants.go   receipts that the gateway planted
 //	row.go      Row, Counts: a page, and what became of all of them
 //	pages.go    pages.parquet, byte for byte
 //	cdxj.go     index.cdxj
@@ -29,6 +30,7 @@
 //	records.zst        what each receipt signs: the results' bodies, in the same order
 //	rejected/*         blobs that are not what their receipt's record says
 //	excluded.json      which receipts have neither exchange nor row, and why
+//	plants.json        which of them the gateway had planted, and the ledger's word opened
 //	spec.cbor          the job's spec, which every task's digest covers
 //	dataset.json       the digests of all these; its CID is the dataset's
 //	lineage.dsse.json  a signed statement of where the dataset comes from

@@ -18,8 +18,8 @@ import (
 type exclusion struct {
 	Epoch uint64 `json:"epoch"`
 	Index uint64 `json:"index"`
-	// Reason is "rejected" where the exchange does not give the record, and "refuted" where
-	// an audit proved the receipt false.
+	// Reason is "rejected" where the exchange does not give the record, "refuted" where an
+	// audit proved the receipt false, and "planted" where the gateway knew that it was wrong.
 	Reason string `json:"reason"`
 	Detail string `json:"detail,omitempty"` // for people
 	Blob   string `json:"blob,omitempty"`   // the file with the exchange as it was delivered
@@ -28,6 +28,7 @@ type exclusion struct {
 const (
 	rejected = "rejected"
 	refuted  = "refuted"
+	plant    = "planted"
 
 	maxExclusions = 256 << 20 // bytes of excluded.json
 )
@@ -40,6 +41,10 @@ const maxEvidence = 1000
 // excludedBy describes an entry that is not what it says, after n others.
 func excludedBy(d derived, n int) exclusion {
 	x := exclusion{Epoch: d.Epoch, Index: d.Index, Reason: rejected}
+	if errors.Is(d.why, errPlanted) {
+		x.Reason = plant
+		return x
+	}
 	if errors.Is(d.why, errRefuted) {
 		x.Reason = refuted
 		return x
@@ -99,7 +104,7 @@ func decodeExclusions(b []byte) ([]exclusion, error) {
 		return nil, fmt.Errorf("%w: %s: another form of the same", ErrFormat, excludedFile)
 	}
 	for i, x := range l {
-		if x.Reason != rejected && x.Reason != refuted || i > 0 && l[i-1].compare(x) >= 0 {
+		if x.Reason != rejected && x.Reason != refuted && x.Reason != plant || i > 0 && l[i-1].compare(x) >= 0 {
 			return nil, fmt.Errorf("%w: %s: entry %d is out of order or has another reason", ErrFormat, excludedFile, i+1)
 		}
 		if digest, ok := strings.CutPrefix(x.Blob, rejectedDir+"/"); x.Blob != "" {

@@ -3,9 +3,11 @@ package dataset
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +109,8 @@ func FuzzManifest(f *testing.F) {
 	}
 	f.Add(b)
 	f.Add([]byte(`[{"epoch":1,"index":2,"reason":"refuted"}]`))
+	f.Add([]byte(`[{"epoch":1,"index":2,"reason":"planted"}]`))
+	f.Add([]byte(`[{"epoch":1,"indices":[1,3],"salt":"0900000000000000000000000000000000000000000000000000000000000000"}]`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if m, err := artifact.DecodeManifest(b); err == nil {
 			if p, err := readParameters(m); err == nil {
@@ -114,6 +118,16 @@ func FuzzManifest(f *testing.F) {
 				if err != nil || !bytes.Equal(again, m.Parameters) {
 					t.Fatalf("parameters %s, again %s", m.Parameters, again)
 				}
+			}
+		}
+		if p, err := decodePlants(b, "c", 1); err == nil {
+			epochs := make([]work.Epoch, 0, len(p))
+			for n := range p {
+				epochs = append(epochs, work.Epoch{Number: n})
+			}
+			slices.SortFunc(epochs, func(a, b work.Epoch) int { return cmp.Compare(a.Number, b.Number) })
+			if again, err := encodePlants(epochs, p); err != nil || !bytes.Equal(again, b) {
+				t.Fatalf("plants %s, again %s (%v)", b, again, err)
 			}
 		}
 		if l, err := decodeExclusions(b); err == nil {

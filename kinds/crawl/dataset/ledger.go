@@ -68,8 +68,8 @@ func (v *verifier) ledger(view LedgerView) error {
 		bad("job %d has %d settled epochs, and the dataset %d", o.Job, job.Settled, len(o.Epochs))
 	case job.Buyer != v.p.Buyer || job.Gateway != v.p.Gateway:
 		bad("job %d is of buyer %s and gateway %s, and the dataset says %s and %s", o.Job, job.Buyer, job.Gateway, printable(v.p.Buyer), printable(v.p.Gateway))
-	case v.chain != nil && job.UnitsSettled != v.chain.total:
-		bad("job %d settled %d units, and the receipts have %d", o.Job, job.UnitsSettled, v.chain.total)
+	case v.chain != nil && job.UnitsSettled != v.chain.total-v.planted:
+		bad("job %d settled %d units, and the receipts have %d besides %d of plants", o.Job, job.UnitsSettled, v.chain.total-v.planted, v.planted)
 	}
 	if err := v.ledgerEpochs(view); err != nil {
 		return err
@@ -108,6 +108,7 @@ func (v *verifier) ledgerEpochs(view LedgerView) error {
 		case e.CommitHeight != v.m.Origin.Epochs[i].Height:
 			c.fail("epoch %d was committed in block %d, and the dataset says %d", mine.number, e.CommitHeight, v.m.Origin.Epochs[i].Height)
 		}
+		v.ledgerPlants(c, e)
 	}
 	if l := label(all); string(l) != v.p.Label {
 		c.fail("the epochs are %s, and the dataset says %s", l, printable(v.p.Label))
@@ -120,7 +121,11 @@ func (v *verifier) ledgerEpochs(view LedgerView) error {
 		}
 	}
 	err := readEntries(v.dir, v.m.Origin.Chain, work.JobID(v.m.Origin.Job), func(e entry) error {
-		if lookup[string(e.Signed)] {
+		switch {
+		case !lookup[string(e.Signed)]:
+		case v.plants.has(e):
+			delete(lookup, string(e.Signed)) // auditors found it out, as they should
+		default:
 			proved++
 		}
 		return v.ctx.Err()
@@ -132,6 +137,19 @@ func (v *verifier) ledgerEpochs(view LedgerView) error {
 		c.fail("audits proved %d receipts false, %d of them here, and the dataset excludes %d for it", len(lookup), proved, said)
 	}
 	return nil
+}
+
+// ledgerPlants holds what the dataset calls plants against the commitment to them.
+func (v *verifier) ledgerPlants(c *Check, e work.Epoch) {
+	p, ok := v.plants[e.Number]
+	switch {
+	case ok != e.PlantsShown:
+		c.fail("epoch %d: plants shown on the ledger: %v, in %s: %v", e.Number, e.PlantsShown, plantsFile, ok)
+	case ok:
+		if err := p.Check(e.Plants); err != nil {
+			c.fail("epoch %d: %v", e.Number, err)
+		}
+	}
 }
 
 // ledgerSigner checks that the lineage is signed by a key of the job.

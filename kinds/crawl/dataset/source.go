@@ -25,12 +25,14 @@ type Receipt struct {
 
 // Meta is what the ledger says of the job.
 type Meta struct {
-	Chain   string
-	Job     work.Job
-	Spec    []byte
-	Epochs  []work.Epoch // the settled ones, by number
-	License string       // an SPDX expression, for what the dataset adds: each page has its own
-	Tool    string       // name and version of the program, for the WARC files
+	Chain  string
+	Job    work.Job
+	Spec   []byte
+	Epochs []work.Epoch // the settled ones, by number
+	// Plants are those of the epochs that had a commitment to them, in any order.
+	Plants  []work.Plants
+	License string // an SPDX expression, for what the dataset adds: each page has its own
+	Tool    string // name and version of the program, for the WARC files
 	// MaxWARC is the size at which a new WARC file is begun; 0 stands for warc.MaxFile.
 	MaxWARC int64
 	// Signer signs the statement of lineage: the buyer, or the job's gateway.

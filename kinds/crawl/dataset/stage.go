@@ -42,7 +42,7 @@ const (
 )
 
 // moved are the things that are moved into DIR, in this order.
-var moved = []string{warcDir, rejectedDir, receiptsFile, recordsFile, specFile, excludedFile,
+var moved = []string{warcDir, rejectedDir, receiptsFile, recordsFile, specFile, excludedFile, plantsFile,
 	pagesFile, indexFile, manifestFile, lineageFile}
 
 // mark says whose the unfinished files are.

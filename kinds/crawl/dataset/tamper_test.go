@@ -366,20 +366,3 @@ func TestWriteKeepsOffOtherPeoplesFiles(t *testing.T) {
 	_, err = dataset.Write(ctx, file, w, w.meta(), nil)
 	require.Error(t, err)
 }
-
-// A full disk is an error that says so, and nothing looks finished. It needs a small file
-// system to write to: CANTUS_FULL_DISK names one of twenty kilobytes.
-func TestFullDisk(t *testing.T) {
-	small := os.Getenv("CANTUS_FULL_DISK")
-	if small == "" {
-		t.Skip("set CANTUS_FULL_DISK to a file system with little room, such as a tmpfs with size=20k")
-	}
-	w := newWorld(t)
-	*w = *usual(t)
-	dir := filepath.Join(small, "dataset")
-	_, err := dataset.Write(context.Background(), dir, w, w.meta(), nil)
-	require.Error(t, err)
-	require.Contains(t, err.Error(), "is full: free some space")
-	_, err = os.Stat(filepath.Join(dir, "dataset.json"))
-	require.ErrorIs(t, err, fs.ErrNotExist)
-}

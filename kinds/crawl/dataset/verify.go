@@ -57,8 +57,11 @@ type verifier struct {
 	specRaw  []byte
 	spec     crawl.Spec
 	excluded []exclusion
+	plants   planted
 	chain    *chain
 	survey   survey
+	planted  uint64 // units of plants
+	met      int    // plants among the receipts
 }
 
 func (v *verifier) run(view LedgerView) error {
@@ -215,7 +218,17 @@ func (v *verifier) small() bool {
 	if !c.must(v.spec.Check()) {
 		return false
 	}
-	raw, err := readSmall(v.dir, excludedFile, maxExclusions)
+	raw, err := readSmall(v.dir, plantsFile, maxPlants)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case !c.must(err):
+		return false
+	default:
+		if v.plants, err = decodePlants(raw, v.m.Origin.Chain, work.JobID(v.m.Origin.Job)); !c.must(err) {
+			return false
+		}
+	}
+	raw, err = readSmall(v.dir, excludedFile, maxExclusions)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return true
@@ -246,7 +259,10 @@ func (v *verifier) receipts() {
 		func(e entry) (bound, error) { return bound{e, ch.bind(e)}, nil },
 		func(b bound) error {
 			c.must(b.err)
-			if f, r, err := crawl.Answer(v.spec, b.Task, b.record); err == nil {
+			if v.plants.has(b.entry) {
+				v.planted += b.signed.Receipt.Units
+				v.met++
+			} else if f, r, err := crawl.Answer(v.spec, b.Task, b.record); err == nil {
 				v.survey.add(f, r)
 			}
 			if c.Checked%1024 == 0 {
@@ -263,6 +279,14 @@ func (v *verifier) receipts() {
 		return
 	}
 	v.chain = ch
+	if n := v.plants.count(); n != v.met {
+		roots.must(fmt.Errorf("%s names %d plants, and %d are among the receipts", plantsFile, n, v.met))
+	}
+	for n := range v.plants { // order-free: each is reported by its number
+		if n == 0 || n > uint64(len(o.Epochs)) {
+			roots.must(fmt.Errorf("%s speaks of epoch %d, and the job has %d", plantsFile, n, len(o.Epochs)))
+		}
+	}
 	for i, e := range ch.epochs {
 		want := o.Epochs[i]
 		var err error

@@ -77,6 +77,10 @@ func (v *verifier) pages() error {
 			})
 		},
 		func(f found) (found, error) {
+			if v.plants.has(f.entry) {
+				f.derived = derived{entry: f.entry, why: errPlanted}
+				return f, nil
+			}
 			if f.listed != nil && f.listed.Reason == refuted {
 				f.derived = derived{entry: f.entry, why: errRefuted}
 				return f, nil
@@ -115,7 +119,7 @@ func (p *pagesCheck) find(e entry) (found, error) {
 		return f, nil
 	}
 	fetch, r, err := crawl.Answer(p.spec, e.Task, e.record)
-	if err != nil || !archived(fetch, r) {
+	if err != nil || !archived(fetch, r) || p.plants.has(e) {
 		return f, nil
 	}
 	if p.lost {

@@ -44,6 +44,8 @@ type world struct {
 	units   map[work.PublicKey]uint64
 	seq     uint64
 
+	plants []work.Plants
+
 	// What the ledger says of the dataset, once it is registered.
 	registered map[string]dataset.Registration
 }
@@ -243,7 +245,7 @@ func (w *world) settle() {
 
 func (w *world) meta() dataset.Meta {
 	return dataset.Meta{Chain: chainID, Job: w.job, Spec: w.spec, Epochs: w.epochs, License: "CC0-1.0",
-		Tool: "cantus test", Signer: w.signer}
+		Tool: "cantus test", Signer: w.signer, Plants: w.plants}
 }
 
 // Receipts and Blob make the world a dataset.Source.

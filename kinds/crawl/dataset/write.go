@@ -40,6 +40,10 @@ func Write(ctx context.Context, dir string, src Source, meta Meta, progress func
 	if err != nil {
 		return Written{}, fmt.Errorf("write the dataset of job %d: %w", meta.Job.ID, err)
 	}
+	plants, err := checkPlants(meta)
+	if err != nil {
+		return Written{}, fmt.Errorf("write the dataset of job %d: %w", meta.Job.ID, err)
+	}
 	s, done, err := openStage(dir, mark{Chain: meta.Chain, Job: meta.Job.ID})
 	if err != nil {
 		return Written{}, full(dir, err)
@@ -47,7 +51,7 @@ func Write(ctx context.Context, dir string, src Source, meta Meta, progress func
 	if done {
 		return readWritten(dir, meta)
 	}
-	w := writer{ctx: ctx, src: src, meta: meta, spec: spec, dir: s.temp, progress: progress, evidence: map[string]bool{}}
+	w := writer{ctx: ctx, src: src, meta: meta, spec: spec, plants: plants, dir: s.temp, progress: progress, evidence: map[string]bool{}}
 	out, err := w.write()
 	if err == nil {
 		err = s.finish()
@@ -116,6 +120,7 @@ type writer struct {
 	src      Source
 	meta     Meta
 	spec     crawl.Spec
+	plants   planted
 	dir      string
 	progress func(Progress)
 
@@ -140,6 +145,16 @@ func (w *writer) write() (Written, error) {
 		return Written{}, err
 	}
 	w.files = append(w.files, f)
+	if len(w.plants) > 0 {
+		b, err := encodePlants(w.meta.Epochs, w.plants)
+		if err != nil {
+			return Written{}, err
+		}
+		if f, err = writeFile(w.dir, plantsFile, "application/json", b); err != nil {
+			return Written{}, err
+		}
+		w.files = append(w.files, f)
+	}
 	if len(w.excluded) > 0 {
 		b, err := encodeExclusions(w.excluded)
 		if err != nil {
@@ -205,7 +220,7 @@ func (w *writer) writeReceipts() error {
 			if err := c.add(e); err != nil {
 				return err
 			}
-			if f, r, err := crawl.Answer(w.spec, e.Task, e.record); err == nil {
+			if f, r, err := crawl.Answer(w.spec, e.Task, e.record); err == nil && !w.plants.has(e) {
 				w.survey.add(f, r)
 			}
 			w.receipts++
@@ -281,6 +296,9 @@ func (w *writer) writePages() error {
 			return readEntries(w.dir, w.meta.Chain, w.meta.Job.ID, func(e entry) error { return emit(e) })
 		},
 		func(e entry) (derived, error) {
+			if w.plants.has(e) {
+				return derived{entry: e, why: errPlanted}, nil
+			}
 			if refutedBy[string(e.Signed)] {
 				return derived{entry: e, why: errRefuted}, nil
 			}

@@ -25,7 +25,7 @@ import (
 )
 
 // ConsensusVersion counts the changes of the module's state or rules that need an upgrade.
-const ConsensusVersion = 1
+const ConsensusVersion = 2
 
 var (
 	_ module.AppModuleBasic     = AppModule{}
@@ -75,6 +75,9 @@ func (AppModule) RegisterGRPCGatewayRoutes(c client.Context, mux *gwruntime.Serv
 func (m AppModule) RegisterServices(cfg module.Configurator) {
 	types.RegisterMsgServer(cfg.MsgServer(), keeper.NewMsgServer(m.keeper))
 	types.RegisterQueryServer(cfg.QueryServer(), keeper.NewQueryServer(m.keeper))
+	if err := cfg.RegisterMigration(types.ModuleName, 1, keeper.NewMigrator(m.keeper).Migrate1to2); err != nil {
+		panic(fmt.Errorf("register the work module's migration: %w", err)) // registered twice
+	}
 }
 
 // DefaultGenesis is an empty market.

@@ -52,6 +52,27 @@ func (s source) Blob(ctx context.Context, d artifact.Digest, max int64) ([]byte,
 	return s.gw.Artifact(ctx, d, max)
 }
 
+// shownPlants asks the gateway which receipts it had planted. The dataset holds the answer
+// against the commitments on the ledger.
+func shownPlants(ctx context.Context, gw *api.Client, chain string, epochs []work.Epoch) ([]work.Plants, error) {
+	var all []work.Plants
+	for _, e := range epochs {
+		if !e.PlantsShown {
+			continue
+		}
+		p, err := gw.Plants(ctx, e.Job, e.Number)
+		if err != nil {
+			return nil, err
+		}
+		plants, err := p.Of(chain, e.Job, e.Number)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, plants)
+	}
+	return all, nil
+}
+
 // collect writes the dataset of a job that is final and registers it.
 func (j *crawlJob) collect(ctx context.Context, gw *api.Client, rec home.Job) (crawlResult, error) {
 	id := work.JobID(rec.ID)
@@ -78,9 +99,13 @@ func (j *crawlJob) collect(ctx context.Context, gw *api.Client, rec home.Job) (c
 	if err != nil {
 		return r, err
 	}
+	plants, err := shownPlants(ctx, gw, j.session.net.ChainID, epochs[:job.Settled])
+	if err != nil {
+		return r, err
+	}
 	j.show.Step("settled; writing the dataset", map[string]any{"event": "settled", "job": id})
 	w, err := dataset.Write(ctx, j.out, source{gw, id}, dataset.Meta{
-		Chain: j.session.net.ChainID, Job: job, Spec: rec.Spec, Epochs: epochs[:job.Settled], License: rec.License,
+		Chain: j.session.net.ChainID, Job: job, Spec: rec.Spec, Epochs: epochs[:job.Settled], Plants: plants, License: rec.License,
 		Tool: "cantus/" + j.g.version, Signer: market.NewSigner(j.session.ring, buyer),
 	}, func(p dataset.Progress) {
 		j.show.Update(fmt.Sprintf("writing %s: %d of %d", p.Stage, p.Done, p.Total), map[string]any{"event": "writing", "stage": p.Stage, "done": p.Done, "total": p.Total})

@@ -2,22 +2,20 @@ package cli
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cantus-network/cantus/cmd/cantus/internal/market"
-	"github.com/cantus-network/cantus/docs"
-	"github.com/cantus-network/cantus/gateway"
-	"github.com/cantus-network/cantus/kinds/all"
 	"github.com/cantus-network/cantus/ledger/chain"
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
+	"github.com/cantus-network/cantus/work"
 )
 
 func gatewayCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{Use: "gateway", Short: "Gateways: they plan jobs, lease tasks and commit results"}
-	c.AddCommand(gatewayList(g), gatewayRegister(g), gatewayStart(g))
+	c.AddCommand(gatewayList(g), gatewayRegister(g), gatewayCells(g), gatewayStart(g), gatewayDrain(g), gatewayBackup(g), gatewayRestore(g))
 	return c
 }
 
@@ -94,75 +92,60 @@ func gatewayRegister(g *globals) *cobra.Command {
 	return c
 }
 
-func gatewayStart(g *globals) *cobra.Command {
-	var from, listen, plane, websocket, advertise, cert, key string
-	var claim bool
+func gatewayCells(g *globals) *cobra.Command {
+	var from string
+	var set []string
+	var none bool
 	c := &cobra.Command{
-		Use:   "start",
-		Short: "Run a gateway until Ctrl-C",
-		Long: `Runs the gateway that "cantus gateway register" has bonded. It listens on loopback unless
-told otherwise; on any other address it wants a certificate.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use:   "cells",
+		Short: "Show this gateway's cells on the ledger, or set them",
+		Long: `Cells divide a large gateway: each is a "cantus gateway start --cell NAME" with a home and
+an account of its own, and the gateway's node key. A worker finds its cell by its key, a
+job by its buyer's choice or by its number. --set names all of them anew.`,
+		Example: `  cantus gateway cells --set north,https://north.example.org,cantus1… --set south,https://south.example.org,cantus1…`,
+		Args:    cobra.NoArgs,
+		RunE: g.withSession(func(cmd *cobra.Command, s *session, _ []string) error {
 			ctx := cmd.Context()
-			log, err := g.logger(os.Stderr)
-			if err != nil {
-				return err
-			}
-			release, err := g.home().Lock()
-			if err != nil {
-				return err
-			}
-			defer release()
-			s, err := g.connect(ctx)
-			if err != nil {
-				return err
-			}
-			defer s.Close()
 			a, err := s.account(from)
 			if err != nil {
 				return err
 			}
-			rec, err := s.GatewayRecord(ctx, a.Address.String())
-			if err != nil {
-				return fmt.Errorf("%w; bond it first with `cantus gateway register`", err)
+			if len(set) > 0 || none {
+				var cells []work.Cell
+				for _, text := range set {
+					parts := strings.Split(text, ",")
+					if len(parts) != 3 {
+						return usagef("--set %q: want NAME,URL,ADDRESS", text)
+					}
+					cells = append(cells, work.Cell{Name: parts[0], URL: parts[1], Address: parts[2]})
+				}
+				if err := market.SetCells(ctx, s.ledger, s.View, a, cells); err != nil {
+					return err
+				}
 			}
-			nodeKey, err := market.NodeKey(filepath.Join(g.home().Gateway(), "gateway.key"))
-			if err != nil {
-				return err
-			}
-			if pub := nodeKey.Public(); string(rec.Key) != string(pub[:]) {
-				return fmt.Errorf("the ledger knows the gateway %s by another key than the one in %s", a.Address, g.home().Gateway())
-			}
-			params, err := s.Params(ctx)
-			if err != nil {
-				return err
-			}
-			gw, err := gateway.New(gateway.Config{
-				Chain: s.net.ChainID, Address: a.Address.String(), Key: nodeKey, FeeBps: rec.FeeBps,
-				Dir: g.home().Gateway(), Kinds: all.Kinds(),
-				Ledger: market.NewLedger(s.View, market.NewChain(s.ledger, a.Name), a.Address.String()),
-				Listen: listen, PlaneListen: plane, PlaneWebSocket: websocket, Advertise: advertise,
-				CertFile: cert, KeyFile: key,
-				AllowLoopback: params.AllowLoopback, ClaimForWorkers: claim,
-				Docs: docs.Handler(), Log: log, Metrics: gateway.NewRegistry(),
-			})
+			r, err := s.GatewayRecord(ctx, a.Address.String())
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "gateway %s serves %s at %s\n", a.Address, s.net.ChainID, gw.URL())
-			return gw.Run(ctx)
-		},
+			gw, err := market.PlainGateway(r)
+			if err != nil {
+				return err
+			}
+			if g.json {
+				return printJSON(cmd.OutOrStdout(), gw.Cells)
+			}
+			rows := [][]string{{"CELL", "URL", "ADDRESS"}}
+			for _, c := range gw.Cells {
+				rows = append(rows, []string{c.Name, c.URL, c.Address})
+			}
+			return table(cmd.OutOrStdout(), rows)
+		}),
 	}
 	f := c.Flags()
 	f.StringVar(&from, "from", "gateway", "the gateway's account")
-	f.StringVar(&listen, "listen", "127.0.0.1:7600", "address of the HTTP door")
-	f.StringVar(&plane, "plane", "127.0.0.1:7601", "address that workers connect to over TCP")
-	f.StringVar(&websocket, "websocket", "127.0.0.1:7602", "address that workers connect to over WebSocket")
-	f.StringVar(&advertise, "advertise", "", "host name that workers reach it by")
-	f.StringVar(&cert, "tls-cert", "", "certificate file, PEM")
-	f.StringVar(&key, "tls-key", "", "its key file, PEM")
-	f.BoolVar(&claim, "claim", true, "send the workers' claims for them once a job is settled")
+	f.StringArrayVar(&set, "set", nil, "a cell, NAME,URL,ADDRESS (repeatable)")
+	f.BoolVar(&none, "none", false, "have no cells any more")
+	c.MarkFlagsMutuallyExclusive("set", "none")
 	return c
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,7 +12,7 @@ import (
 
 // ledgerCommand mounts the ledger's own commands.
 func ledgerCommand(g *globals) *cobra.Command {
-	return ledgercli.Command(ledgercli.Options{
+	c := ledgercli.Command(ledgercli.Options{
 		Home: func() string { return g.home().Ledger() },
 		Keys: g.ring,
 		Log: func() *slog.Logger {
@@ -22,4 +23,18 @@ func ledgerCommand(g *globals) *cobra.Command {
 			return l
 		},
 	})
+	for _, start := range c.Commands() {
+		if start.Name() != "start" {
+			continue
+		}
+		run := start.RunE
+		start.RunE = func(cmd *cobra.Command, args []string) error {
+			if _, err := g.settings(cmd, "ledger"); err != nil {
+				return err
+			}
+			return run(cmd, args)
+		}
+		start.Long = strings.TrimSpace(start.Long + "\n\n" + strings.ReplaceAll(settingsHelp("ledger"), "listen", "rpc"))
+	}
+	return c
 }

@@ -9,7 +9,10 @@
 //	verify.go   verify, trace
 //	job.go      job list|show|close
 //	worker.go   worker list|enroll|start
-//	gateway.go  gateway list|register|start
+//	gateway.go  gateway list|register|cells
+//	gateway_start.go  gateway start
+//	gateway_ops.go    gateway drain|backup|restore
+//	config.go   config; flags, environment and file
 //	account.go  account create|import|show|list|send
 //	status.go   status
 package cli
@@ -38,6 +41,7 @@ type globals struct {
 	logFormat string
 	grpc      string
 	gateway   string
+	config    string
 	pprof     string
 	version   string
 }
@@ -87,10 +91,11 @@ evidence that an outsider can check.
 	f.StringVar(&g.logFormat, "log-format", env("CANTUS_LOG_FORMAT", "text"), "text or json ($CANTUS_LOG_FORMAT)")
 	f.StringVar(&g.grpc, "grpc", os.Getenv("CANTUS_GRPC"), "gRPC address of a ledger node, host:port ($CANTUS_GRPC); default: the network of the home directory")
 	f.StringVar(&g.gateway, "gateway", os.Getenv("CANTUS_GATEWAY"), "URL of a gateway ($CANTUS_GATEWAY); default: the network of the home directory")
+	f.StringVar(&g.config, "config", os.Getenv("CANTUS_CONFIG"), "configuration `file` of the commands that run long ($CANTUS_CONFIG); default: cantus.toml in --home, if there is one")
 	f.StringVar(&g.pprof, "pprof", "", "serve Go's profiles on this loopback address, for example 127.0.0.1:6060")
 	root.AddCommand(
 		upCommand(g), crawlCommand(g), demoCommand(g), verifyCommand(g), traceCommand(g),
-		jobCommand(g), workerCommand(g), gatewayCommand(g), accountCommand(g), ledgerCommand(g), statusCommand(g),
+		jobCommand(g), workerCommand(g), gatewayCommand(g), accountCommand(g), ledgerCommand(g), statusCommand(g), configCommand(g),
 	)
 	return root
 }

@@ -13,19 +13,33 @@ import (
 func upCommand(g *globals) *cobra.Command {
 	var o localnet.Options
 	var l node.Listen
+	var artifacts string
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Run a whole network on this machine until Ctrl-C",
 		Long: `Runs a validator, a gateway and workers on this machine, for trying things out and for
 development. The network is real: consensus, escrow, audits and payment are those of a large
 one. Its notes are worthless, its keys lie unencrypted in the home directory, and its workers
-may fetch from loopback addresses. Ctrl-C stops it; the next "up" goes on where it stopped.`,
+may fetch from loopback addresses. Ctrl-C stops it; the next "up" goes on where it stopped.
+
+` + settingsHelp("up"),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := g.settings(cmd, "up"); err != nil {
+				return err
+			}
 			log, err := g.logger(os.Stderr)
 			if err != nil {
 				return err
 			}
+			store, closer, err := openArtifacts(cmd.Context(), artifacts, 0)
+			if err != nil {
+				return err
+			}
+			if closer != nil {
+				defer closer.Close()
+			}
+			o.Artifacts = store
 			o.Home, o.Log, o.Version, o.Ledger = g.home(), log, g.version, l
 			o.Progress = func(s string) {
 				if !g.json {
@@ -63,6 +77,7 @@ may fetch from loopback addresses. Ctrl-C stops it; the next "up" goes on where 
 	f := c.Flags()
 	f.IntVar(&o.Workers, "workers", 4, "worker processes, each with an operator of its own")
 	f.StringVar(&o.Listen, "listen", "", "address of the gateway, host:port; default: a free loopback port, the same each time")
+	f.StringVar(&artifacts, "artifacts", "", artifactsHelp)
 	f.StringVar(&l.RPC, "rpc", "", "address of CometBFT's RPC")
 	f.StringVar(&l.GRPC, "ledger-grpc", "", "address of the ledger's gRPC")
 	f.StringVar(&l.REST, "rest", "", "address of REST")

@@ -24,6 +24,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/home"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/market"
 	"github.com/cantus-network/cantus/docs"
@@ -33,6 +34,7 @@ import (
 	"github.com/cantus-network/cantus/ledger/keys"
 	"github.com/cantus-network/cantus/ledger/node"
 	"github.com/cantus-network/cantus/work"
+	"github.com/cantus-network/cantus/worker/witness"
 )
 
 // MaxWorkers bounds --workers: more processes than that are of no use on one machine.
@@ -46,6 +48,8 @@ type Options struct {
 	Version string
 	Listen  string      // of the gateway; empty for any loopback port, the same one each time
 	Ledger  node.Listen // of the node; empty for the same
+	// Artifacts keeps the gateway's blobs; nil for files in the home.
+	Artifacts artifact.Store
 	// Progress is told what is being waited for; nil for nobody.
 	Progress func(string)
 }
@@ -163,8 +167,22 @@ func (n *Network) startGateway(ctx context.Context, ring keys.Ring, reg *prometh
 	n.gateway, err = gateway.New(gateway.Config{
 		Chain: n.client.ChainID(), Address: owner.Address.String(), Key: key, FeeBps: gatewayFeeBps,
 		Dir: n.opts.Home.Gateway(), Kinds: all.Kinds(),
-		Ledger:          market.NewLedger(view, market.NewChain(n.client, owner.Name), owner.Address.String()),
-		Listen:          n.opts.Listen,
+		Ledger:    market.NewLedger(view, market.NewChain(n.client, owner.Name), owner.Address.String()),
+		Listen:    n.opts.Listen,
+		Version:   n.opts.Version,
+		Artifacts: n.opts.Artifacts,
+		Limits:    gateway.Limits{Jobs: -1},
+		Cells: func(ctx context.Context) ([]work.Cell, error) {
+			rec, err := view.GatewayRecord(ctx, owner.Address.String())
+			if market.NotFound(err) {
+				return nil, nil // not bonded yet
+			}
+			if err != nil {
+				return nil, err
+			}
+			g, err := market.PlainGateway(rec)
+			return g.Cells, err
+		},
 		AllowLoopback:   params.AllowLoopback,
 		ClaimForWorkers: true,
 		Docs:            docs.Handler(),
@@ -195,12 +213,16 @@ func (n *Network) startWorkers(ctx context.Context, ring keys.Ring) error {
 		names = append(names, k.Name())
 	}
 	nodeKeys := make([]work.PrivateKey, n.opts.Workers)
+	accounts := make([]*witness.Account, n.opts.Workers)
 	for i := range nodeKeys {
 		if nodeKeys[i], err = market.NodeKey(filepath.Join(n.opts.Home.Worker(i+1), "node.key")); err != nil {
 			return err
 		}
+		if accounts[i], err = witness.EnsureAccount(filepath.Join(n.opts.Home.Worker(i+1), "account.key")); err != nil {
+			return err
+		}
 	}
-	if err := enrollWorkers(ctx, n.client, market.NewView(n.client.Conn()), ring, nodeKeys, names); err != nil {
+	if err := enrollWorkers(ctx, n.client, market.NewView(n.client.Conn()), ring, nodeKeys, accounts, names); err != nil {
 		return err
 	}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -212,7 +234,7 @@ func (n *Network) startWorkers(ctx context.Context, ring keys.Ring) error {
 			return fmt.Errorf("open a worker's log: %w", err)
 		}
 		n.logs = append(n.logs, out)
-		args := append(append([]string(nil), argv...), "start", "--gateway", n.gateway.URL(), "--home", dir)
+		args := append(append([]string(nil), argv...), "start", "--gateway", n.gateway.URL(), "--ledger", "http://"+n.node.Addrs().REST, "--home", dir)
 		n.workers = append(n.workers, start(run, process{
 			name: "worker-" + strconv.Itoa(i+1), argv: args, out: out, log: n.opts.Log.With("part", "workers"),
 			env: []string{"GOMAXPROCS=2"},

@@ -18,6 +18,7 @@ type Account struct {
 	Escrow    math.Int   `json:"escrow"`
 	Price     math.Int   `json:"price_per_unit"`
 	Units     uint64     `json:"units"`
+	Plants    uint64     `json:"plant_units"` // besides those: nobody was paid for them
 	Workers   math.Int   `json:"workers"`
 	Gateway   math.Int   `json:"gateway"`
 	Auditors  math.Int   `json:"auditors"`
@@ -30,7 +31,8 @@ type Account struct {
 	Drawn     int        `json:"samples_drawn"`
 	Upheld    int        `json:"samples_upheld"`
 	False     int        `json:"samples_false"`
-	Other     int        `json:"samples_other"` // undecided, unaudited or not decided yet
+	Other     int        `json:"samples_other"`     // undecided, unaudited or not decided yet
+	Planted   int        `json:"samples_of_plants"` // whatever was found in them
 	Settled   string     `json:"settled_root"`
 	Balanced  bool       `json:"balanced"` // the parts sum to the escrow
 }
@@ -40,6 +42,7 @@ type Earned struct {
 	Worker    work.PublicKey `json:"worker"`
 	Operator  string         `json:"operator"`
 	Units     uint64         `json:"units"`
+	Plants    uint64         `json:"plant_units,omitempty"` // besides those: not paid
 	Amount    math.Int       `json:"amount"`
 	Forfeited bool           `json:"forfeited,omitempty"`
 }
@@ -67,29 +70,35 @@ func (v View) AccountOf(ctx context.Context, id work.JobID) (Account, error) {
 		return Account{}, err
 	}
 	a := Account{
-		Job: j.Id, Status: string(plain.Status), Escrow: j.Escrow, Price: j.Price, Units: j.UnitsSettled,
+		Job: j.Id, Status: string(plain.Status), Escrow: j.Escrow, Price: j.Price, Units: j.UnitsSettled, Plants: j.PlantUnits,
 		Workers: j.PaidWorkers, Gateway: j.PaidGateway, Auditors: j.PaidAuditors, Royalties: j.PaidRoyalties,
 		Burned: j.Burned, Refunded: j.Refunded, Receipts: j.Receipts, Settled: plain.SettledRoot.String(),
 	}
 	a.Balanced = a.Workers.Add(a.Gateway).Add(a.Auditors).Add(a.Royalties).Add(a.Burned).Add(a.Refunded).Equal(a.Escrow)
-	epochs, err := v.Epochs(ctx, id)
+	epochs, err := v.EpochRecords(ctx, id)
 	if err != nil {
 		return Account{}, err
 	}
-	for _, e := range epochs {
+	for _, r := range epochs {
+		e, err := PlainEpoch(r)
+		if err != nil {
+			return Account{}, err
+		}
 		a.Epochs = append(a.Epochs, EpochRow{
 			Number: e.Number, Root: fmt.Sprintf("%x", e.Receipts.Hash), Receipts: e.Receipts.Leaves, Units: e.Receipts.Sum,
 			Height: e.CommitHeight, Settled: e.SettledHeight, Status: string(e.Status), Label: string(e.Label),
 		})
-		for _, s := range e.Samples {
+		for i, s := range e.Samples {
 			a.Drawn++
-			switch s.Status {
-			case work.SampleUpheld:
-				a.Upheld++
-			case work.SampleFalse:
-				a.False++
-			case work.SampleMerged:
+			switch {
+			case s.Status == work.SampleMerged:
 				a.Drawn--
+			case r.Samples[i].Plant:
+				a.Planted++
+			case s.Status == work.SampleUpheld:
+				a.Upheld++
+			case s.Status == work.SampleFalse:
+				a.False++
 			default:
 				a.Other++
 			}
@@ -108,7 +117,7 @@ func (v View) AccountOf(ctx context.Context, id work.JobID) (Account, error) {
 		if err != nil {
 			return Account{}, err
 		}
-		e := Earned{Worker: k, Operator: w.Operator, Units: c.Units, Forfeited: c.Forfeited, Amount: j.WorkerPrice.Mul(math.NewIntFromUint64(c.Units))}
+		e := Earned{Worker: k, Operator: w.Operator, Units: c.Units, Plants: c.PlantUnits, Forfeited: c.Forfeited, Amount: j.WorkerPrice.Mul(math.NewIntFromUint64(c.Units))}
 		if c.Forfeited {
 			e.Amount = math.ZeroInt() // it went back to the buyer
 		}

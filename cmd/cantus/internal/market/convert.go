@@ -48,11 +48,11 @@ func PlainJob(j types.Job) (work.Job, error) {
 		return work.Job{}, fmt.Errorf("job %d: status %v is unknown to this version", j.Id, j.Status)
 	}
 	return work.Job{
-		ID: work.JobID(j.Id), Buyer: j.Buyer, Gateway: j.Gateway, Kind: work.Name(j.Kind), Spec: spec,
+		ID: work.JobID(j.Id), Buyer: j.Buyer, Gateway: j.Gateway, Cell: j.Cell, Kind: work.Name(j.Kind), Spec: spec,
 		Escrow: j.Escrow.BigInt(), Price: j.Price.BigInt(), WorkerPrice: j.WorkerPrice.BigInt(),
 		AuditBps: j.AuditBps, EpochBlocks: j.EpochBlocks, OpenedHeight: j.OpenedHeight, ExpiryHeight: j.ExpiryHeight,
 		Status: status, Epochs: j.Epochs, Settled: j.EpochsSettled, Units: j.Units, Receipts: j.Receipts,
-		UnitsSettled: j.UnitsSettled, Finished: j.Finished, SettledRoot: settled,
+		UnitsSettled: j.UnitsSettled + j.PlantUnits, Finished: j.Finished, SettledRoot: settled,
 		Workers: j.PaidWorkers.BigInt(), GatewayFee: j.PaidGateway.BigInt(), Auditors: j.PaidAuditors.BigInt(),
 		Royalties: j.PaidRoyalties.BigInt(), Burned: j.Burned.BigInt(), Refunded: j.Refunded.BigInt(),
 	}, nil
@@ -77,7 +77,10 @@ func PlainEpoch(e types.Epoch) (work.Epoch, error) {
 		Pay:          work.Root{Hash: work.Hash(pay), Leaves: e.Workers, Sum: e.TotalUnits},
 		Status:       epochStatus[e.Status],
 		CommitHeight: e.CommitHeight, SettledHeight: e.SettledHeight, Deadline: e.Deadline, Label: work.Label(e.Label),
+		ProbationReceipts: e.ProbationReceipts, ProbationUnits: e.ProbationUnits,
+		PlantsShown: e.PlantsShown, PlantUnits: e.PlantUnits,
 	}
+	copy(out.Plants[:], e.Plants) // empty where there is no commitment
 	copy(out.Beacon[:], e.Beacon) // empty until the next block
 	for i, s := range e.Samples {
 		sample := work.Sample{Unit: s.Unit, Status: sampleStatus[s.Status], Receipt: s.Receipt, Deadline: s.Deadline}
@@ -101,7 +104,8 @@ func PlainWorker(w types.Worker) (work.Worker, error) {
 	if err != nil {
 		return work.Worker{}, err
 	}
-	out := work.Worker{Key: k, Operator: w.Operator, Network: w.Network, Region: w.Region, Active: w.Status == types.Status_STATUS_ACTIVE}
+	out := work.Worker{Key: k, Operator: w.Operator, Network: w.Network, Region: w.Region, Active: w.Status == types.Status_STATUS_ACTIVE,
+		AuditsPassed: w.AuditsPassed, AuditsFailed: w.AuditsFailed, PlantsPassed: w.PlantsPassed}
 	for _, n := range w.Kinds {
 		out.Kinds = append(out.Kinds, work.Name(n))
 	}
@@ -114,5 +118,9 @@ func PlainGateway(g types.Gateway) (work.Gateway, error) {
 	if err != nil {
 		return work.Gateway{}, err
 	}
-	return work.Gateway{Address: g.Address, Key: k, URL: g.Url, FeeBps: g.FeeBps, Active: g.Status == types.Status_STATUS_ACTIVE}, nil
+	out := work.Gateway{Address: g.Address, Key: k, URL: g.Url, FeeBps: g.FeeBps, Active: g.Status == types.Status_STATUS_ACTIVE}
+	for _, c := range g.Cells {
+		out.Cells = append(out.Cells, work.Cell{Name: c.Name, URL: c.Url, Address: c.Address})
+	}
+	return out, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"cosmossdk.io/math"
 	sdk "github.com/cosmos/cosmos-sdk/types"
@@ -56,10 +57,16 @@ type Enrollment struct {
 	Kinds           []work.Name
 	Network, Region string
 	Bond            math.Int
+	// Account is the address of the worker's own account, which is granted what lets it
+	// look after its pay by itself; empty for no grants.
+	Account  string
+	FeeLimit math.Int // the fees that it may spend of the operator's
 }
 
 // Enroll enrols those of an operator's workers that aren't yet, in one transaction, and
-// registers the operator first where needed. It returns how many were new.
+// registers the operator first where needed. Accounts get the grants that they lack in the
+// same transaction, also those of workers that were enrolled before. It returns how many
+// workers were new.
 func Enroll(ctx context.Context, c *client.Client, v View, operator keys.Account, workers []Enrollment) (int, error) {
 	addr := operator.Address.String()
 	m := &types.MsgEnrollWorkers{Operator: addr}
@@ -75,15 +82,44 @@ func Enroll(ctx context.Context, c *client.Client, v View, operator keys.Account
 		}
 		m.Workers = append(m.Workers, types.Enrollment{Key: w.Key[:], Kinds: names, Network: w.Network, Region: w.Region, Bond: w.Bond, Signature: w.Signature})
 	}
-	if len(m.Workers) == 0 {
+	var msgs []sdk.Msg
+	if len(m.Workers) > 0 {
+		if _, err := v.Work.Operator(ctx, &types.QueryOperatorRequest{Address: addr}); NotFound(err) {
+			msgs = append(msgs, &types.MsgRegisterOperator{Operator: addr, Moniker: operator.Name})
+		} else if err != nil {
+			return 0, fmt.Errorf("read operator %s: %w", operator.Name, err)
+		}
+		msgs = append(msgs, m)
+	}
+	grants, err := grant(ctx, c, operator, workers)
+	if err != nil {
+		return 0, err
+	}
+	if msgs = append(msgs, grants...); len(msgs) == 0 {
 		return 0, nil
 	}
-	msgs := []sdk.Msg{m}
-	if _, err := v.Work.Operator(ctx, &types.QueryOperatorRequest{Address: addr}); NotFound(err) {
-		msgs = []sdk.Msg{&types.MsgRegisterOperator{Operator: addr, Moniker: operator.Name}, m}
-	} else if err != nil {
-		return 0, fmt.Errorf("read operator %s: %w", operator.Name, err)
-	}
-	_, err := c.Send(ctx, operator.Name, msgs...)
+	_, err = c.Send(ctx, operator.Name, msgs...)
 	return len(m.Workers), err
+}
+
+// SetCells makes these a gateway's cells, unless they are already.
+func SetCells(ctx context.Context, c *client.Client, v View, owner keys.Account, cells []work.Cell) error {
+	addr := owner.Address.String()
+	known, err := v.GatewayRecord(ctx, addr)
+	if err != nil {
+		return err
+	}
+	g, err := PlainGateway(known)
+	if err != nil {
+		return err
+	}
+	if slices.Equal(g.Cells, cells) {
+		return nil
+	}
+	m := &types.MsgSetCells{Address: addr}
+	for _, cell := range cells {
+		m.Cells = append(m.Cells, types.Cell{Name: cell.Name, Url: cell.URL, Address: cell.Address})
+	}
+	_, err = c.Send(ctx, owner.Name, m)
+	return err
 }

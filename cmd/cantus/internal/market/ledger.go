@@ -3,10 +3,12 @@ package market
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	"github.com/cosmos/cosmos-sdk/types/query"
 
+	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/ledger/x/work/types"
 	"github.com/cantus-network/cantus/scheduler"
 	"github.com/cantus-network/cantus/work"
@@ -20,18 +22,27 @@ type Chain interface {
 	Send(ctx context.Context, msgs ...sdk.Msg) error
 }
 
-// Ledger is the scheduler's ledger: a View and the transactions of one gateway.
+// Ledger is the scheduler's ledger: a View, and the transactions of one gateway or of one
+// of its cells.
 type Ledger struct {
 	View
 	chain   Chain
-	address string
+	gateway string
+	cell    string
+	sender  string
 }
 
 var _ scheduler.Ledger = (*Ledger)(nil)
 
 // NewLedger speaks for the gateway at address, whose account chain signs with.
 func NewLedger(v View, chain Chain, address string) *Ledger {
-	return &Ledger{View: v, chain: chain, address: address}
+	return &Ledger{View: v, chain: chain, gateway: address, sender: address}
+}
+
+// NewCellLedger speaks for one cell of the gateway at that address: for its jobs and no
+// others. Chain signs with the account of the sender, which is the cell's or the gateway's.
+func NewCellLedger(v View, chain Chain, gateway, cell, sender string) *Ledger {
+	return &Ledger{View: v, chain: chain, gateway: gateway, cell: cell, sender: sender}
 }
 
 // named gives an absent record the name that the scheduler knows it by.
@@ -51,11 +62,23 @@ func (g *Ledger) Params(ctx context.Context) (scheduler.Params, error) {
 	if err != nil {
 		return scheduler.Params{}, err
 	}
-	return scheduler.Params{GraceBlocks: p.GraceBlocks, MaxWorkersPerTx: int(p.MaxWorkersPerTx), AllowLoopback: p.AllowLoopback}, nil
+	return scheduler.Params{
+		GraceBlocks: p.GraceBlocks, MaxWorkersPerTx: int(p.MaxWorkersPerTx), AllowLoopback: p.AllowLoopback,
+		ProbationAudits: uint64(p.ProbationAudits), ProbationAuditBps: p.ProbationAuditBps,
+	}, nil
+}
+
+// own lists the jobs of the cell, or those that are in none.
+func (g *Ledger) own(ctx context.Context, live bool) ([]types.Job, error) {
+	records, err := g.jobs(ctx, types.QueryJobsRequest{Gateway: g.gateway, Cell: g.cell, Live: live})
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(records, func(j types.Job) bool { return j.Cell != g.cell }), nil
 }
 
 func (g *Ledger) Jobs(ctx context.Context) ([]work.Job, error) {
-	records, err := g.JobRecords(ctx, "", g.address, true)
+	records, err := g.own(ctx, true)
 	if err != nil {
 		return nil, err
 	}
@@ -90,20 +113,21 @@ func (g *Ledger) Worker(ctx context.Context, key work.PublicKey) (work.Worker, e
 
 func (g *Ledger) Claimed(ctx context.Context, job work.JobID, worker work.PublicKey) (scheduler.Claimed, error) {
 	c, err := g.View.Claimed(ctx, job, worker)
-	return scheduler.Claimed{Units: c.Drawn, Forfeited: c.Forfeited}, err
+	// A plant's units are done with: the pay tree holds them, and nobody will draw them.
+	return scheduler.Claimed{Units: c.Drawn + c.PlantUnits, Forfeited: c.Forfeited}, err
 }
 
 func (g *Ledger) Challenges(ctx context.Context) ([]scheduler.Challenge, error) {
 	// Faulted jobs can be challenged too, so all of the gateway's are looked at: but only
 	// while it has open challenges at all.
-	me, err := g.GatewayRecord(ctx, g.address)
+	me, err := g.GatewayRecord(ctx, g.gateway)
 	if NotFound(err) {
 		return nil, nil // not bonded yet: nobody can have a voucher of it
 	}
 	if err != nil || me.OpenChallenges == 0 {
 		return nil, err
 	}
-	jobs, err := g.JobRecords(ctx, "", g.address, false)
+	jobs, err := g.own(ctx, false)
 	if err != nil {
 		return nil, err
 	}
@@ -134,15 +158,20 @@ func (g *Ledger) Challenges(ctx context.Context) ([]scheduler.Challenge, error) 
 }
 
 func (g *Ledger) CommitEpoch(ctx context.Context, c scheduler.Commitment) error {
-	return g.chain.Send(ctx, &types.MsgCommitEpoch{
-		Gateway: g.address, Job: uint64(c.Job), Number: c.Number,
+	m := &types.MsgCommitEpoch{
+		Gateway: g.sender, Job: uint64(c.Job), Number: c.Number,
 		ReceiptsRoot: c.Receipts.Hash[:], Receipts: c.Receipts.Leaves, Units: c.Receipts.Sum,
 		PayRoot: c.Pay.Hash[:], Workers: c.Pay.Leaves, TotalUnits: c.Pay.Sum, Finish: c.Finish,
-	})
+		ProbationReceipts: c.ProbationReceipts, ProbationUnits: c.ProbationUnits,
+	}
+	if c.Plants != (artifact.Digest{}) {
+		m.Plants = c.Plants[:]
+	}
+	return g.chain.Send(ctx, m)
 }
 
 func (g *Ledger) OpenReceipts(ctx context.Context, job work.JobID, epoch uint64, openings []scheduler.Opening) error {
-	m := &types.MsgOpenReceipts{Gateway: g.address, Job: uint64(job), Epoch: epoch}
+	m := &types.MsgOpenReceipts{Gateway: g.sender, Job: uint64(job), Epoch: epoch}
 	for _, o := range openings {
 		m.Openings = append(m.Openings, types.Opening{Sample: o.Sample, Receipt: o.Receipt, Proof: types.ProofOf(o.Proof)})
 	}
@@ -150,7 +179,7 @@ func (g *Ledger) OpenReceipts(ctx context.Context, job work.JobID, epoch uint64,
 }
 
 func (g *Ledger) CommitVerdicts(ctx context.Context, job work.JobID, epoch uint64, verdicts []scheduler.VerdictCommitment) error {
-	m := &types.MsgCommitVerdicts{Sender: g.address, Job: uint64(job), Epoch: epoch}
+	m := &types.MsgCommitVerdicts{Sender: g.sender, Job: uint64(job), Epoch: epoch}
 	for _, v := range verdicts {
 		m.Verdicts = append(m.Verdicts, types.VerdictCommitment{Sample: v.Sample, Auditor: v.Auditor[:], Commitment: v.Commitment[:], Signature: v.Signature})
 	}
@@ -158,19 +187,27 @@ func (g *Ledger) CommitVerdicts(ctx context.Context, job work.JobID, epoch uint6
 }
 
 func (g *Ledger) RevealVerdicts(ctx context.Context, job work.JobID, epoch uint64, verdicts []scheduler.VerdictReveal) error {
-	m := &types.MsgRevealVerdicts{Sender: g.address, Job: uint64(job), Epoch: epoch}
+	m := &types.MsgRevealVerdicts{Sender: g.sender, Job: uint64(job), Epoch: epoch}
 	for _, v := range verdicts {
 		m.Verdicts = append(m.Verdicts, types.VerdictReveal{Sample: v.Sample, Auditor: v.Auditor[:], Outcome: types.Outcome(v.Outcome), Evidence: v.Evidence[:], Salt: v.Salt[:]})
 	}
 	return g.chain.Send(ctx, m)
 }
 
+func (g *Ledger) RevealPlants(ctx context.Context, job work.JobID, epoch uint64, salt [work.SaltSize]byte, plants []scheduler.CommittedReceipt) error {
+	m := &types.MsgRevealPlants{Gateway: g.sender, Job: uint64(job), Epoch: epoch, Salt: salt[:]}
+	for _, r := range plants {
+		m.Plants = append(m.Plants, types.PlantedReceipt{Receipt: r.Receipt, Proof: types.ProofOf(r.Proof)})
+	}
+	return g.chain.Send(ctx, m)
+}
+
 func (g *Ledger) FinishJob(ctx context.Context, job work.JobID) error {
-	return g.chain.Send(ctx, &types.MsgFinishJob{Gateway: g.address, Job: uint64(job)})
+	return g.chain.Send(ctx, &types.MsgFinishJob{Gateway: g.sender, Job: uint64(job)})
 }
 
 func (g *Ledger) Claim(ctx context.Context, job work.JobID, epoch uint64, claims []scheduler.PayProof) error {
-	m := &types.MsgClaim{Sender: g.address, Job: uint64(job), Epoch: epoch}
+	m := &types.MsgClaim{Sender: g.sender, Job: uint64(job), Epoch: epoch}
 	for _, c := range claims {
 		m.Claims = append(m.Claims, payProof(c))
 	}
@@ -178,7 +215,7 @@ func (g *Ledger) Claim(ctx context.Context, job work.JobID, epoch uint64, claims
 }
 
 func (g *Ledger) AnswerChallenge(ctx context.Context, id, epoch uint64, pay scheduler.PayProof) error {
-	return g.chain.Send(ctx, &types.MsgAnswerChallenge{Gateway: g.address, Challenge: id, Epoch: epoch, Pay: payProof(pay)})
+	return g.chain.Send(ctx, &types.MsgAnswerChallenge{Gateway: g.sender, Challenge: id, Epoch: epoch, Pay: payProof(pay)})
 }
 
 func payProof(c scheduler.PayProof) types.PayProof {

@@ -6,6 +6,8 @@
 //	view.go     View: what anybody may read
 //	ledger.go   Ledger: View, and the transactions of one gateway
 //	convert.go  the ledger's records as work types
+//	enroll.go   gateways and workers, and their bonds
+//	grant.go    what an operator lets its workers' accounts do
 package market
 
 import (
@@ -88,8 +90,13 @@ func (v View) Job(ctx context.Context, id work.JobID) (work.Job, error) {
 
 // JobRecords lists jobs; buyer, gateway and live narrow the list when they are set.
 func (v View) JobRecords(ctx context.Context, buyer, gateway string, live bool) ([]types.Job, error) {
+	return v.jobs(ctx, types.QueryJobsRequest{Buyer: buyer, Gateway: gateway, Live: live})
+}
+
+func (v View) jobs(ctx context.Context, q types.QueryJobsRequest) ([]types.Job, error) {
 	jobs, err := all(ctx, func(p *query.PageRequest) ([]types.Job, *query.PageResponse, error) {
-		r, err := v.Work.Jobs(ctx, &types.QueryJobsRequest{Buyer: buyer, Gateway: gateway, Live: live, Pagination: p})
+		q.Pagination = p
+		r, err := v.Work.Jobs(ctx, &q)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -110,8 +117,8 @@ func (v View) Epoch(ctx context.Context, job work.JobID, number uint64) (work.Ep
 	return PlainEpoch(r.Epoch)
 }
 
-// Epochs are all epochs of a job, in order.
-func (v View) Epochs(ctx context.Context, job work.JobID) ([]work.Epoch, error) {
+// EpochRecords are all epochs of a job as the ledger writes them, in order.
+func (v View) EpochRecords(ctx context.Context, job work.JobID) ([]types.Epoch, error) {
 	records, err := all(ctx, func(p *query.PageRequest) ([]types.Epoch, *query.PageResponse, error) {
 		r, err := v.Work.Epochs(ctx, &types.QueryEpochsRequest{Job: uint64(job), Pagination: p})
 		if err != nil {
@@ -121,6 +128,15 @@ func (v View) Epochs(ctx context.Context, job work.JobID) ([]work.Epoch, error) 
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the epochs of job %d: %w", job, err)
+	}
+	return records, nil
+}
+
+// Epochs are all epochs of a job, in order.
+func (v View) Epochs(ctx context.Context, job work.JobID) ([]work.Epoch, error) {
+	records, err := v.EpochRecords(ctx, job)
+	if err != nil {
+		return nil, err
 	}
 	out := make([]work.Epoch, 0, len(records))
 	for _, r := range records {

@@ -37,7 +37,9 @@ func (k *Keeper) drawSamples(ctx context.Context, hash []byte, job, number uint6
 	beacon := work.Beacon(chainID(ctx), work.JobID(job), number, hash)
 	e.Beacon = beacon[:]
 	e.Deadline = height(ctx) + p.OpenBlocks
-	for _, unit := range work.Samples(beacon, e.Units, work.SampleCount(e.Receipts, j.AuditBps, p.MaxSamples)) {
+	shape := work.Shape{Receipts: e.Receipts, Units: e.Units, ProbationReceipts: e.ProbationReceipts, ProbationUnits: e.ProbationUnits}
+	rates := work.Rates{AuditBps: j.AuditBps, ProbationBps: p.ProbationAuditBps, MaxSamples: p.MaxSamples}
+	for _, unit := range work.EpochSamples(beacon, shape, rates) {
 		e.Samples = append(e.Samples, types.Sample{Unit: unit, Status: types.SampleStatus_SAMPLE_STATUS_DRAWN, Deadline: e.Deadline})
 	}
 	e.Status = types.EpochStatus_EPOCH_STATUS_SAMPLED
@@ -84,12 +86,15 @@ func (k *Keeper) open(ctx context.Context, e *types.Epoch, o types.Opening, pool
 	if w.Status == types.Status_STATUS_GONE || w.EnrolledHeight > e.CommitHeight {
 		return types.ErrReceipt.Wrapf("task %d is receipted by %s, who had no bond when the epoch was committed", r.Seq, r.Worker)
 	}
+	if err := checkProbation(*e, *s, o.Proof.Index, w); err != nil {
+		return err
+	}
 
 	s.Receipt, s.Index = o.Receipt, o.Proof.Index
 	for i := range e.Samples {
 		other := e.Samples[i]
 		if i != int(o.Sample) && other.Index == s.Index && len(other.Receipt) > 0 && other.Status != types.SampleStatus_SAMPLE_STATUS_MERGED {
-			return k.conclude(ctx, *e, o.Sample, s, types.SampleStatus_SAMPLE_STATUS_MERGED)
+			return k.conclude(ctx, e, o.Sample, types.SampleStatus_SAMPLE_STATUS_MERGED)
 		}
 	}
 	auditors, err := pool.draw(ctx, o.Sample, w, p.Auditors)
@@ -97,7 +102,7 @@ func (k *Keeper) open(ctx context.Context, e *types.Epoch, o types.Opening, pool
 		return err
 	}
 	if len(auditors) == 0 {
-		return k.conclude(ctx, *e, o.Sample, s, types.SampleStatus_SAMPLE_STATUS_UNAUDITED)
+		return k.conclude(ctx, e, o.Sample, types.SampleStatus_SAMPLE_STATUS_UNAUDITED)
 	}
 	s.Status = types.SampleStatus_SAMPLE_STATUS_OPENED
 	s.Deadline = height(ctx) + p.VerdictCommitBlocks
@@ -108,6 +113,23 @@ func (k *Keeper) open(ctx context.Context, e *types.Epoch, o types.Opening, pool
 		emit(ctx, types.EventAuditorDrawn, types.AttrJob, e.Job, types.AttrEpoch, e.Number, types.AttrSample, o.Sample, types.AttrWorker, a)
 	}
 	return k.wakeAt(ctx, *e, s.Deadline)
+}
+
+// checkProbation checks that a drawn receipt is in the part of the epoch where it belongs.
+// The two parts are drawn from at different rates, so neither a new worker's receipts may
+// hide in the part that is looked at less, nor may a part's units be another number of
+// receipts than it was counted with. The gateway goes by the ledger's state before its
+// commitment: a worker's upheld receipts only ever grow in number.
+func checkProbation(e types.Epoch, s types.Sample, index uint64, w types.Worker) error {
+	first := s.Unit < e.ProbationUnits
+	switch {
+	case first != (index < e.ProbationReceipts):
+		return types.ErrReceipt.Wrapf("unit %d is of receipt %d, but the first %d receipts have the first %d units, said the commitment",
+			s.Unit, index, e.ProbationReceipts, e.ProbationUnits)
+	case !first && w.AuditsPassed < uint64(e.ProbationAudits):
+		return types.ErrReceipt.Wrapf("receipt %d is by worker %x, who is on probation: it belongs to the first part of the epoch", index, w.Key)
+	}
+	return nil
 }
 
 // checkLeaf checks that a receipt is one of an epoch's and returns the number of units
@@ -222,75 +244,21 @@ func (k *Keeper) decide(ctx context.Context, e *types.Epoch, i uint32, p types.P
 	needed := min(2, len(s.Slots))
 	switch {
 	case fails > passes && fails >= needed:
-		return k.conclude(ctx, *e, i, s, types.SampleStatus_SAMPLE_STATUS_FALSE)
+		return k.conclude(ctx, e, i, types.SampleStatus_SAMPLE_STATUS_FALSE)
 	case passes > fails:
-		return k.conclude(ctx, *e, i, s, types.SampleStatus_SAMPLE_STATUS_UPHELD)
+		return k.conclude(ctx, e, i, types.SampleStatus_SAMPLE_STATUS_UPHELD)
 	}
-	return k.conclude(ctx, *e, i, s, types.SampleStatus_SAMPLE_STATUS_UNDECIDED)
-}
-
-// conclude ends a sample's audit with what follows for the worker.
-func (k *Keeper) conclude(ctx context.Context, e types.Epoch, i uint32, s *types.Sample, status types.SampleStatus) error {
-	s.Status = status
-	s.Deadline = 0
-	signed, err := work.DecodeReceipt(s.Receipt)
-	if err != nil {
-		return err
-	}
-	key := signed.Receipt.Worker
-	emit(ctx, types.EventSampleDecided, types.AttrJob, e.Job, types.AttrEpoch, e.Number, types.AttrSample, i,
-		types.AttrWorker, key, types.AttrStatus, status)
-	if status != types.SampleStatus_SAMPLE_STATUS_UPHELD && status != types.SampleStatus_SAMPLE_STATUS_FALSE {
-		return nil
-	}
-	w, err := k.worker(ctx, key[:])
-	if err != nil {
-		return err
-	}
-	if status == types.SampleStatus_SAMPLE_STATUS_UPHELD {
-		w.AuditsPassed++
-		return k.setWorker(ctx, w)
-	}
-	w.AuditsFailed++
-	if err := k.punish(ctx, &w, e.Job); err != nil {
-		return err
-	}
-	return k.setWorker(ctx, w)
-}
-
-// punish jails a worker that was proved to have cheated: it loses a part of its bond and
-// its pay in the job, and what is left of the bond is on its way back.
-func (k *Keeper) punish(ctx context.Context, w *types.Worker, job uint64) error {
-	p, err := k.Params(ctx)
-	if err != nil {
-		return err
-	}
-	switch w.Status {
-	case types.Status_STATUS_ACTIVE, types.Status_STATUS_PAUSED, types.Status_STATUS_UNBONDING:
-		if err := k.setWorkerStatus(ctx, w, types.Status_STATUS_JAILED); err != nil {
-			return err
-		}
-		w.ReleaseHeight = height(ctx) + p.UnbondingBlocks
-		if err := k.queueRelease(ctx, w.ReleaseHeight, workerBond(w.Key)); err != nil {
-			return err
-		}
-	}
-	if err := k.slashWorker(ctx, w, p.FalseReceiptSlashBps, p, "false receipt"); err != nil {
-		return err
-	}
-	c, err := k.claimOf(ctx, job, w.Key)
-	if err != nil {
-		return err
-	}
-	c.Forfeited = true
-	return k.setClaim(ctx, c)
+	return k.conclude(ctx, e, i, types.SampleStatus_SAMPLE_STATUS_UNDECIDED)
 }
 
 // concludeAudits marks an epoch whose samples are all decided. It settles once the
-// challenge window has passed too.
+// challenge window has passed too, and its plants are shown where it has a commitment.
 func (k *Keeper) concludeAudits(ctx context.Context, e *types.Epoch, p types.Params) error {
 	e.Status = types.EpochStatus_EPOCH_STATUS_DECIDED
 	e.Deadline = max(e.CommitHeight+p.ChallengeBlocks, height(ctx))
+	if e.OwesPlants() {
+		e.Deadline = max(e.Deadline, height(ctx)+p.OpenBlocks)
+	}
 	emit(ctx, types.EventEpochDecided, types.AttrJob, e.Job, types.AttrEpoch, e.Number, types.AttrHeight, e.Deadline)
 	return k.wakeAt(ctx, *e, e.Deadline)
 }
@@ -321,6 +289,12 @@ func (k *Keeper) wakeEpoch(ctx context.Context, job, number uint64) error {
 	}
 	if err := k.setEpoch(ctx, e); err != nil {
 		return err
+	}
+	if e.Status == types.EpochStatus_EPOCH_STATUS_DECIDED && e.OwesPlants() && height(ctx) >= e.Deadline {
+		if _, err := k.fault(ctx, &j, nil, fmt.Sprintf("epoch %d: its plants were not shown in time", number)); err != nil {
+			return err
+		}
+		return k.setJob(ctx, j)
 	}
 	return k.wakeJob(ctx, j)
 }

@@ -103,8 +103,6 @@ func TestPayTakenBack(t *testing.T) {
 	g.settle(2)
 	must(w, w.msg.Claim, g.claims(2, "bob/0"))
 	require.EqualValues(t, 200, g.j().UnitsClaimed)
-	// The escrow pays for each unit once: nothing is there for ada's claim.
-	refused(w, types.ErrNothing, "", w.msg.Claim, g.claims(1, "ada/0"))
 	id := must(w, w.msg.ChallengeVoucher, g.challenge("ada/0", 1, 100)).Challenge
 	refused(w, types.ErrEpoch, "epoch 2 or later", w.msg.AnswerChallenge,
 		&types.MsgAnswerChallenge{Gateway: bech("gate"), Challenge: id, Epoch: 1, Pay: g.payProof(1, "ada/0")})

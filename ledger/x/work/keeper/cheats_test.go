@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"cosmossdk.io/math"
 	"github.com/stretchr/testify/require"
 
 	"github.com/cantus-network/cantus/ledger/x/work/types"
@@ -217,7 +218,12 @@ func TestVerdictCounts(t *testing.T) {
 					require.Equal(t, notes(100).Sub(types.Share(notes(100), 10)), a.Bond)
 				} else {
 					require.EqualValues(t, 1, a.Verdicts)
-					require.Equal(t, notes(100), a.Bond)
+					lost := math.ZeroInt()
+					if c.found[k] == fail && c.want == types.SampleStatus_SAMPLE_STATUS_UPHELD ||
+						c.found[k] == pass && c.want == types.SampleStatus_SAMPLE_STATUS_FALSE {
+						lost = types.Share(notes(100), 10) // outvoted
+					}
+					require.Equal(t, notes(100).Sub(lost), a.Bond)
 				}
 			}
 		})

@@ -59,6 +59,18 @@ func TestGenesisRoundTrip(t *testing.T) {
 	must(w, w.msg.ChallengeVoucher, g.challenge("bob/0", 1, 400))
 	finished.audit(1, func(int, work.PublicKey) types.Outcome { return types.Outcome_OUTCOME_FAIL })
 	g.commit(task{"cyd/0", 50, 3}) // its beacon is still to come
+	// Plants that are shown, and plants that keep a bond waiting for them.
+	w.addGateway("third")
+	must(w, w.msg.SetCells, setCells("third", cell("a", "cell-a")))
+	planted := w.openJob("buyer", "third", func(m *types.MsgOpenJob) { m.Cell = "a" })
+	for i := range uint64(2) {
+		planted.commitPlanted([]uint64{1}, task{"bob/0", 2*i + 1, 1}, task{"cyd/1", 2*i + 2, 1000})
+	}
+	w.next()
+	planted.audit(1, planted.eyes(1, nil))
+	planted.audit(2, planted.eyes(2, nil))
+	must(w, w.msg.RevealPlants, planted.reveal(1))
+	require.Positive(t, w.worker("cyd/1").Charges)
 
 	n := w.reborn()
 	for range 200 {
@@ -79,7 +91,10 @@ func TestGenesisRoundTrip(t *testing.T) {
 	fresh := n.openJob("buyer", "gate2", func(m *types.MsgOpenJob) {
 		n.addGateway("gate2")
 	})
-	require.EqualValues(t, 4, fresh.job, "the numbers go on")
+	require.EqualValues(t, 5, fresh.job, "the numbers go on")
+	require.Equal(t, types.JobStatus_JOB_STATUS_FAULTED, n.job(planted.job).Status, "the second plants were never shown")
+	require.EqualValues(t, 1000, n.job(planted.job).PlantUnits)
+	require.EqualValues(t, 1, n.worker("cyd/1").AuditsFailed)
 }
 
 func TestGenesisRefuses(t *testing.T) {
@@ -101,6 +116,12 @@ func TestGenesisRefuses(t *testing.T) {
 		{"a nil amount", func(g *types.GenesisState) { g.Jobs[0].Refunded = math.Int{} }, "no amount"},
 		{"price", func(g *types.GenesisState) { g.Jobs[0].WorkerPrice = math.OneInt() }, "parts of the price"},
 		{"params", func(g *types.GenesisState) { g.Params.Auditors = 0 }, "auditors"},
+		{"a cell twice", func(g *types.GenesisState) { g.Gateways[0].Cells = []types.Cell{cell("a", "x"), cell("a", "x")} }, "named twice"},
+		{"a cell's jobs", func(g *types.GenesisState) {
+			g.Gateways[0].Cells = []types.Cell{{Name: "a", Url: "https://x", Address: bech("x"), OpenJobs: 2}}
+		}, "counts 2 open jobs"},
+		{"charges", func(g *types.GenesisState) { g.Workers[0].Charges = 1 }, "counts 1 charges"},
+		{"plants", func(g *types.GenesisState) { g.Jobs[0].PlantUnits = 1 }, "of plants"},
 		{"an epoch of no job", func(g *types.GenesisState) { g.Epochs = []types.Epoch{{Job: 5, Number: 1}} }, "of no job"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cantus-network/cantus/ledger/chain"
 	"github.com/cantus-network/cantus/ledger/x/work/types"
+	"github.com/cantus-network/cantus/work"
 )
 
 // Books is what the market holds against what it owes, in anote.
@@ -30,12 +31,16 @@ type bookkeeper struct {
 	openJobs   map[string]uint64
 	challenged map[string]uint32
 	workers    map[string]uint64
+	cellJobs   map[cellName]uint64
+	charges    map[string]uint32 // by worker
 }
 
 type jobTally struct {
-	drawn      uint64
-	challenges uint32
+	drawn, plants uint64
+	challenges    uint32
 }
+
+type cellName struct{ gateway, cell string }
 
 func (b *bookkeeper) broken(format string, args ...any) {
 	if len(b.Broken) < 100 {
@@ -50,6 +55,7 @@ func (k *Keeper) Invariants(ctx context.Context) (Books, error) {
 	b := &bookkeeper{
 		Books: Books{Escrow: zero, Payable: zero, Bonds: zero, Deposits: zero},
 		jobs:  map[uint64]*jobTally{}, openJobs: map[string]uint64{}, challenged: map[string]uint32{}, workers: map[string]uint64{},
+		cellJobs: map[cellName]uint64{}, charges: map[string]uint32{},
 	}
 	var err error
 	if b.Burned, err = k.burned.Get(ctx); err != nil {
@@ -89,6 +95,7 @@ func (b *bookkeeper) tally(job uint64) *jobTally {
 func (k *Keeper) tallyClaims(ctx context.Context, b *bookkeeper) error {
 	return k.claimed.Walk(ctx, nil, func(_ workerOfJob, c types.Claimed) (bool, error) {
 		b.tally(c.Job).drawn += c.Drawn
+		b.tally(c.Job).plants += c.PlantUnits
 		if c.Drawn > c.Units {
 			b.broken("job %d: worker %x drew %d units and was paid for %d", c.Job, c.Worker, c.Drawn, c.Units)
 		}
@@ -119,6 +126,7 @@ func (k *Keeper) checkJobs(ctx context.Context, b *bookkeeper) error {
 		}
 		if j.Live() {
 			b.openJobs[j.Gateway]++
+			b.cellJobs[cellName{j.Gateway, j.Cell}]++
 		}
 		b.checkJob(j, *t)
 		return false, k.checkEpochs(ctx, b, j)
@@ -139,9 +147,12 @@ func (b *bookkeeper) checkJob(j types.Job, t jobTally) {
 	if !price.Equal(j.Price) {
 		b.broken("job %d: the parts of the price sum to %s, not %s", id, price, j.Price)
 	}
-	if j.UnitsClaimed > j.UnitsSettled || j.UnitsSettled > j.Units || j.EpochsSettled > j.Epochs {
-		b.broken("job %d: %d units claimed, %d settled, %d committed", id, j.UnitsClaimed, j.UnitsSettled, j.Units)
+	if j.UnitsClaimed > j.UnitsSettled || j.UnitsSettled > j.Units || j.PlantUnits > j.Units-j.UnitsSettled || j.EpochsSettled > j.Epochs {
+		b.broken("job %d: %d units claimed, %d settled, %d of plants, %d committed", id, j.UnitsClaimed, j.UnitsSettled, j.PlantUnits, j.Units)
 		return
+	}
+	if t.plants != j.PlantUnits {
+		b.broken("job %d: workers have plants of %d units, the job counts %d", id, t.plants, j.PlantUnits)
 	}
 	if t.drawn != j.UnitsClaimed {
 		b.broken("job %d: workers drew %d units, the job counts %d", id, t.drawn, j.UnitsClaimed)
@@ -166,7 +177,7 @@ func (b *bookkeeper) checkJob(j types.Job, t jobTally) {
 		b.broken("job %d: workers got %s, more than %s", id, j.PaidWorkers, most)
 	}
 	if j.Live() {
-		reserve := j.Price.Mul(math.NewIntFromUint64(j.Units - j.UnitsSettled))
+		reserve := j.Price.Mul(math.NewIntFromUint64(j.Units - j.UnitsSettled - j.PlantUnits))
 		if left.LT(payable.Add(reserve)) {
 			b.broken("job %d: %s left, %s payable and %s committed", id, left, payable, reserve)
 		}
@@ -176,7 +187,7 @@ func (b *bookkeeper) checkJob(j types.Job, t jobTally) {
 }
 
 func (k *Keeper) checkEpochs(ctx context.Context, b *bookkeeper, j types.Job) error {
-	var n, units, settled uint64
+	var n, units, settled, plants uint64
 	err := k.epochs.Walk(ctx, collections.NewPrefixedPairRange[uint64, uint64](j.Id), func(id epochID, e types.Epoch) (bool, error) {
 		n++
 		units += e.Units
@@ -184,23 +195,55 @@ func (k *Keeper) checkEpochs(ctx context.Context, b *bookkeeper, j types.Job) er
 			b.broken("job %d: epoch %d is the %d. and counts %d units, want %d", j.Id, id.K2(), n, e.TotalUnits, units)
 		}
 		if e.Status == types.EpochStatus_EPOCH_STATUS_SETTLED {
-			settled += e.Units
+			settled += e.PayableUnits()
+			plants += e.PlantUnits
 		}
+		b.checkPlants(e)
 		if done := id.K2() <= j.EpochsSettled; done != (e.Status == types.EpochStatus_EPOCH_STATUS_SETTLED) {
 			b.broken("job %d: %d epochs settled, but epoch %d is %s", j.Id, j.EpochsSettled, id.K2(), e.Status)
 		}
 		return false, nil
 	})
-	if n != j.Epochs || units != j.Units || settled != j.UnitsSettled {
-		b.broken("job %d: %d epochs of %d units, %d settled; the job counts %d, %d and %d", j.Id, n, units, settled, j.Epochs, j.Units, j.UnitsSettled)
+	if n != j.Epochs || units != j.Units || settled != j.UnitsSettled || plants != j.PlantUnits {
+		b.broken("job %d: %d epochs of %d units, %d settled, %d of plants; the job counts %d, %d, %d and %d",
+			j.Id, n, units, settled, plants, j.Epochs, j.Units, j.UnitsSettled, j.PlantUnits)
 	}
 	return err
+}
+
+// checkPlants checks that what an epoch shows as plants adds up, and counts the charges
+// that wait for it.
+func (b *bookkeeper) checkPlants(e types.Epoch) {
+	var units uint64
+	for _, p := range e.Shown {
+		units += p.Units
+	}
+	if units != e.PlantUnits || units > e.Units {
+		b.broken("job %d: the plants of epoch %d have %d units, the epoch counts %d of %d", e.Job, e.Number, units, e.PlantUnits, e.Units)
+	}
+	if e.Status == types.EpochStatus_EPOCH_STATUS_SETTLED && e.OwesPlants() {
+		b.broken("job %d: epoch %d settled without its plants shown", e.Job, e.Number)
+	}
+	if !e.OwesPlants() || e.Final() {
+		return
+	}
+	for _, s := range e.Samples {
+		if s.Status != types.SampleStatus_SAMPLE_STATUS_FALSE {
+			continue
+		}
+		if r, err := work.DecodeReceipt(s.Receipt); err == nil {
+			b.charges[string(r.Receipt.Worker[:])]++
+		}
+	}
 }
 
 func (k *Keeper) checkWorkers(ctx context.Context, b *bookkeeper) error {
 	listed := map[string]uint64{}
 	err := k.workers.Walk(ctx, nil, func(_ []byte, w types.Worker) (bool, error) {
 		b.Bonds = b.Bonds.Add(w.Bond)
+		if n := b.charges[string(w.Key)]; n != w.Charges {
+			b.broken("worker %x counts %d charges and has %d", w.Key, w.Charges, n)
+		}
 		if w.Status == types.Status_STATUS_GONE {
 			if !w.Bond.IsZero() {
 				b.broken("worker %x is gone with a bond of %s", w.Key, w.Bond)
@@ -255,6 +298,11 @@ func (k *Keeper) checkGateways(ctx context.Context, b *bookkeeper) error {
 		b.Bonds = b.Bonds.Add(g.Bond)
 		if g.OpenJobs != b.openJobs[g.Address] {
 			b.broken("gateway %s counts %d open jobs and has %d", g.Address, g.OpenJobs, b.openJobs[g.Address])
+		}
+		for _, c := range g.Cells {
+			if n := b.cellJobs[cellName{g.Address, c.Name}]; n != c.OpenJobs {
+				b.broken("cell %s of gateway %s counts %d open jobs and has %d", c.Name, g.Address, c.OpenJobs, n)
+			}
 		}
 		if g.OpenChallenges != b.challenged[g.Address] {
 			b.broken("gateway %s counts %d open challenges and has %d", g.Address, g.OpenChallenges, b.challenged[g.Address])

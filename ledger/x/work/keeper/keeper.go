@@ -6,10 +6,14 @@
 //	msg_*.go       the messages, by who sends them
 //	roster.go      the active workers of each kind, and drawing auditors from them
 //	audit.go       an epoch from its beacon to its decision
+//	judge.go       what a decided sample brings its worker and its auditors
+//	plants.go      showing an epoch's plants, and what they change
+//	cells.go       a gateway's cells, and who may act for it in a job
 //	settle.go      a job's settlement, closing and fault
 //	blocks.go      BeginBlock and EndBlock: what is due, from queues keyed by height
 //	invariants.go  the books: what is held against what is owed
 //	genesis.go     import and export
+//	migrate.go     from one version of the state to the next
 //	query.go       the queries
 //
 // Two rules keep it safe. Money leaves an escrow only in money.go, which adds it to the

@@ -139,22 +139,19 @@ func (m msgServer) AnswerChallenge(ctx context.Context, msg *types.MsgAnswerChal
 	if err := msg.ValidateBasic(); err != nil {
 		return nil, err
 	}
-	from, gateway, err := m.account(msg.Gateway)
-	if err != nil {
-		return nil, err
-	}
 	ch, err := get(ctx, m.challenges, msg.Challenge, "open challenge %d", msg.Challenge)
 	if err != nil {
 		return nil, err
 	}
-	j, err := m.job(ctx, ch.Job)
+	j, err := m.servedJob(ctx, msg.Gateway, ch.Job)
 	if err != nil {
 		return nil, err
 	}
-	if j.Gateway != gateway {
-		return nil, types.ErrUnauthorized.Wrapf("job %d is gateway %s's", j.Id, j.Gateway)
-	}
 	e, err := m.epoch(ctx, ch.Job, msg.Epoch)
+	if err != nil {
+		return nil, err
+	}
+	plants, err := m.plantUnits(ctx, j, e.Number, ch.Worker)
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +165,8 @@ func (m msgServer) AnswerChallenge(ctx context.Context, msg *types.MsgAnswerChal
 		return nil, types.ErrProof.Wrapf("challenge %d is about worker %x", ch.Id, ch.Worker)
 	case msg.Pay.Units < ch.Units:
 		return nil, types.ErrProof.Wrapf("challenge %d is about %d units, the proof is of %d", ch.Id, ch.Units, msg.Pay.Units)
+	case msg.Pay.Units-ch.Units < plants:
+		return nil, types.ErrProof.Wrapf("challenge %d is about %d units, the proof is of %d less %d of plants", ch.Id, ch.Units, msg.Pay.Units, plants)
 	}
 	if err := checkPay(e, msg.Pay); err != nil {
 		return nil, err
@@ -175,7 +174,11 @@ func (m msgServer) AnswerChallenge(ctx context.Context, msg *types.MsgAnswerChal
 	if err := m.endChallenge(ctx, ch, &j); err != nil {
 		return nil, err
 	}
-	if err := m.release(ctx, types.BondsAccount, from, ch.Deposit); err != nil {
+	gateway, _, err := m.account(j.Gateway)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.release(ctx, types.BondsAccount, gateway, ch.Deposit); err != nil {
 		return nil, err
 	}
 	if err := m.jobQueue.Set(ctx, collections.Join(height(ctx), j.Id)); err != nil {
@@ -217,15 +220,29 @@ func (k *Keeper) wakeChallenge(ctx context.Context, id uint64) error {
 	if !c.Forfeited && ch.Units > c.Units {
 		// The slash comes first, so that a gateway can't rescue its bond from it by
 		// signing a voucher to a friend.
-		if _, err := k.fault(ctx, &j, nil, fmt.Sprintf("challenge %d: a voucher was not honoured", ch.Id)); err != nil {
-			return err
-		}
-		if paid, err = k.payFromBond(ctx, j, &c, ch.Units-c.Units); err != nil {
+		if paid, err = k.faultAndPay(ctx, &j, ch.Worker, ch.Units, fmt.Sprintf("challenge %d: a voucher was not honoured", ch.Id)); err != nil {
 			return err
 		}
 	}
 	emit(ctx, types.EventUpheld, types.AttrChallenge, ch.Id, types.AttrJob, j.Id, types.AttrWorker, ch.Worker, types.AttrAmount, paid)
 	return k.wakeJob(ctx, j)
+}
+
+// faultAndPay has a gateway at fault pay a worker from its bond, up to that many units of
+// the job in all. It changes j but does not store it.
+func (k *Keeper) faultAndPay(ctx context.Context, j *types.Job, worker []byte, units uint64, reason string) (math.Int, error) {
+	if _, err := k.fault(ctx, j, nil, reason); err != nil {
+		return math.Int{}, err
+	}
+	// Read only now: the fault may have judged the worker for what it did itself.
+	c, err := k.claimOf(ctx, j.Id, worker)
+	if err != nil {
+		return math.Int{}, err
+	}
+	if c.Forfeited || units <= c.Units {
+		return math.ZeroInt(), nil
+	}
+	return k.payFromBond(ctx, *j, &c, units-c.Units)
 }
 
 // payFromBond pays a worker's operator for units that the gateway promised, as far as

@@ -37,13 +37,16 @@ func (m msgServer) CommitEpoch(ctx context.Context, msg *types.MsgCommitEpoch) (
 	case j.Receipts+msg.Receipts < j.Receipts:
 		return nil, types.ErrInvalid.Wrapf("%d receipts are more than can be counted", msg.Receipts)
 	}
-	if cost := j.Price.Mul(math.NewIntFromUint64(msg.TotalUnits)); cost.GT(j.Escrow) {
-		return nil, types.ErrEscrow.Wrapf("job %d: %d units cost %s anote, the escrow is %s: the buyer must add to it", j.Id, msg.TotalUnits, cost, j.Escrow)
+	payable := msg.TotalUnits - j.PlantUnits
+	if cost := j.Price.Mul(math.NewIntFromUint64(payable)); cost.GT(j.Escrow) {
+		return nil, types.ErrEscrow.Wrapf("job %d: %d units cost %s anote, the escrow is %s: the buyer must add to it", j.Id, payable, cost, j.Escrow)
 	}
 	e := types.Epoch{
 		Job: j.Id, Number: msg.Number, ReceiptsRoot: msg.ReceiptsRoot, Receipts: msg.Receipts, Units: msg.Units,
 		PayRoot: msg.PayRoot, Workers: msg.Workers, TotalUnits: msg.TotalUnits,
 		CommitHeight: height(ctx), Status: types.EpochStatus_EPOCH_STATUS_COMMITTED,
+		ProbationReceipts: msg.ProbationReceipts, ProbationUnits: msg.ProbationUnits, ProbationAudits: p.ProbationAudits,
+		Plants: msg.Plants,
 	}
 	j.Epochs, j.Units, j.Receipts = msg.Number, msg.TotalUnits, j.Receipts+msg.Receipts
 	if err := m.beacons.Set(ctx, collections.Join3(e.CommitHeight, e.Job, e.Number)); err != nil {
@@ -70,16 +73,9 @@ func (m msgServer) OpenReceipts(ctx context.Context, msg *types.MsgOpenReceipts)
 	if err != nil {
 		return nil, err
 	}
-	_, gateway, err := m.account(msg.Gateway)
+	j, err := m.servedJob(ctx, msg.Gateway, msg.Job)
 	if err != nil {
 		return nil, err
-	}
-	j, err := m.job(ctx, msg.Job)
-	if err != nil {
-		return nil, err
-	}
-	if j.Gateway != gateway {
-		return nil, types.ErrUnauthorized.Wrapf("job %d is gateway %s's", j.Id, j.Gateway)
 	}
 	e, err := m.epoch(ctx, msg.Job, msg.Epoch)
 	if err != nil {

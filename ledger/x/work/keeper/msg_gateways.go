@@ -158,6 +158,17 @@ func (k *Keeper) wakeBond(ctx context.Context, who []byte) error {
 	if !leaving || height(ctx) < w.ReleaseHeight {
 		return nil
 	}
+	if w.Charges > 0 { // the plants that may clear it are to be shown within this time
+		p, err := k.Params(ctx)
+		if err != nil {
+			return err
+		}
+		w.ReleaseHeight = height(ctx) + p.OpenBlocks + 1
+		if err := k.queueRelease(ctx, w.ReleaseHeight, who); err != nil {
+			return err
+		}
+		return k.setWorker(ctx, w)
+	}
 	addr, _, err := k.account(w.Operator)
 	if err != nil {
 		return err
@@ -204,7 +215,7 @@ func (k *Keeper) releaseGateway(ctx context.Context, addr []byte) error {
 		return fmt.Errorf("pay the bond of gateway %s back: %w", g.Address, err)
 	}
 	emit(ctx, types.EventGatewayReleased, types.AttrGateway, g.Address, types.AttrAmount, g.Bond)
-	g.Status, g.Bond, g.ReleaseHeight = types.Status_STATUS_GONE, math.ZeroInt(), 0
+	g.Status, g.Bond, g.ReleaseHeight, g.Cells = types.Status_STATUS_GONE, math.ZeroInt(), 0, nil
 	if err := k.gatewayOf.Remove(ctx, g.Key); err != nil {
 		return err
 	}

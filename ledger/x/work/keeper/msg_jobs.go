@@ -46,6 +46,9 @@ func (m msgServer) OpenJob(ctx context.Context, msg *types.MsgOpenJob) (*types.M
 	case msg.ExpiryBlocks > p.MaxJobBlocks:
 		return nil, types.ErrInvalid.Wrapf("expiry in %d blocks, at most %d", msg.ExpiryBlocks, p.MaxJobBlocks)
 	}
+	if err := joinCell(&g, msg.Cell); err != nil {
+		return nil, err
+	}
 	n, err := m.nextJob.Next(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("number a job: %w", err)
@@ -55,7 +58,7 @@ func (m msgServer) OpenJob(ctx context.Context, msg *types.MsgOpenJob) (*types.M
 		Id: n + 1, Buyer: buyerText, Gateway: gwText, Kind: msg.Kind, SpecDigest: msg.SpecDigest,
 		Escrow: msg.Escrow, Price: msg.Price, AuditBps: msg.AuditBps, EpochBlocks: msg.EpochBlocks,
 		OpenedHeight: height(ctx), ExpiryHeight: height(ctx) + msg.ExpiryBlocks,
-		Status: types.JobStatus_JOB_STATUS_OPEN, Uses: msg.Uses,
+		Status: types.JobStatus_JOB_STATUS_OPEN, Uses: msg.Uses, Cell: msg.Cell,
 		PaidWorkers: zero, PaidGateway: zero, PaidAuditors: zero, PaidRoyalties: zero, Burned: zero, Refunded: zero,
 	}
 	if err := m.splitPrice(ctx, &j, g.FeeBps, p); err != nil {
@@ -75,7 +78,7 @@ func (m msgServer) OpenJob(ctx context.Context, msg *types.MsgOpenJob) (*types.M
 		return nil, err
 	}
 	emit(ctx, types.EventJobOpened, types.AttrJob, j.Id, types.AttrBuyer, buyerText, types.AttrGateway, gwText,
-		types.AttrKind, j.Kind, types.AttrAmount, j.Escrow)
+		types.AttrCell, j.Cell, types.AttrKind, j.Kind, types.AttrAmount, j.Escrow)
 	return &types.MsgOpenJobResponse{Job: j.Id}, m.setJob(ctx, j)
 }
 
@@ -164,17 +167,11 @@ func (m msgServer) buyersJob(ctx context.Context, sender string, id uint64) (typ
 
 // gatewaysJob returns a job of the sender's for which it may still commit.
 func (m msgServer) gatewaysJob(ctx context.Context, sender string, id uint64, p types.Params) (types.Job, error) {
-	_, gateway, err := m.account(sender)
-	if err != nil {
-		return types.Job{}, err
-	}
-	j, err := m.job(ctx, id)
+	j, err := m.servedJob(ctx, sender, id)
 	if err != nil {
 		return j, err
 	}
 	switch {
-	case j.Gateway != gateway:
-		return j, types.ErrUnauthorized.Wrapf("job %d is gateway %s's", id, j.Gateway)
 	case j.Finished:
 		return j, types.ErrState.Wrapf("job %d is finished", id)
 	case !mayCommit(ctx, j, p):

@@ -143,7 +143,8 @@ func (q queryServer) Jobs(ctx context.Context, r *types.QueryJobsRequest) (*type
 	}
 	wanted := func(id uint64) (bool, error) {
 		j, err := q.k.job(ctx, id)
-		return (buyer == nil || j.Buyer == buyerText) && (gateway == nil || j.Gateway == gatewayText) && (!r.Live || j.Live()), err
+		return (buyer == nil || j.Buyer == buyerText) && (gateway == nil || j.Gateway == gatewayText) &&
+			(r.Cell == "" || j.Cell == r.Cell) && (!r.Live || j.Live()), err
 	}
 	var list []types.Job
 	var next *query.PageResponse
@@ -157,7 +158,8 @@ func (q queryServer) Jobs(ctx context.Context, r *types.QueryJobsRequest) (*type
 	case gateway != nil:
 		list, next, err = q.jobsBy(ctx, q.k.byGateway, gateway, r.Pagination, wanted)
 	default:
-		list, next, err = query.CollectionPaginate(ctx, q.k.jobs, page(r.Pagination),
+		list, next, err = query.CollectionFilteredPaginate(ctx, q.k.jobs, page(r.Pagination),
+			func(_ uint64, j types.Job) (bool, error) { return r.Cell == "" || j.Cell == r.Cell, nil },
 			func(_ uint64, j types.Job) (types.Job, error) { return j, nil })
 	}
 	return &types.QueryJobsResponse{Jobs: list, Pagination: next}, err

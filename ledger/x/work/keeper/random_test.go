@@ -40,6 +40,7 @@ func newChaos(t testing.TB, seed uint64) *chaos {
 		p.OpenBlocks, p.VerdictCommitBlocks, p.VerdictRevealBlocks = 8, 6, 6
 		p.AnswerBlocks, p.GraceBlocks, p.UnbondingBlocks = 8, 15, 25
 		p.MinAuditBps = 10
+		p.ProbationAudits = 1
 	})
 	c := &chaos{world: w, r: rand.New(rand.NewPCG(seed, 1)), done: map[string]int{}, seen: map[string]bool{}, said: map[string]types.VerdictReveal{}}
 	for _, op := range chaosOperators {
@@ -91,16 +92,20 @@ func (c *chaos) op() {
 		c.commit()
 	case n < 52:
 		c.open()
+	case n < 56:
+		c.showPlants()
 	case n < 70:
 		c.judge()
 	case n < 82:
 		c.claimSome()
 	case n < 88:
 		c.dispute()
-	case n < 92:
+	case n < 91:
 		c.endJob()
-	case n < 93:
+	case n < 92:
 		c.duplicate()
+	case n < 93:
+		c.setCells()
 	default:
 		c.next()
 		c.observe()
@@ -148,6 +153,9 @@ func (c *chaos) newJob() {
 	m.AuditBps = uint32(c.r.IntN(10_000))
 	m.ExpiryBlocks = 1 + c.r.Int64N(200)
 	m.EpochBlocks = 1
+	if c.chance(40) {
+		m.Cell = pick(c, chaosCells)
+	}
 	buyer, gw := m.Buyer, ""
 	for _, n := range chaosGateways {
 		if bech(n) == m.Gateway {
@@ -160,7 +168,7 @@ func (c *chaos) newJob() {
 		return
 	}
 	c.done["open job"]++
-	c.gates = append(c.gates, &gate{w: c.world, name: gw, buyer: buyer, job: r.Job, total: map[string]uint64{}})
+	c.gates = append(c.gates, &gate{w: c.world, name: gw, buyer: buyer, cell: m.Cell, job: r.Job, total: map[string]uint64{}})
 }
 
 // anyGate favours recent jobs, where there is more to do.
@@ -206,6 +214,21 @@ func (c *chaos) commit() {
 	}
 	m, b := g.plan(tasks...)
 	m.Finish = c.chance(5)
+	m.Gateway = c.actor(g)
+	if c.chance(4) && m.Receipts > 1 { // miscounts those on probation
+		m.ProbationReceipts, m.ProbationUnits = 1+c.r.Uint64N(m.Receipts-1), min(m.Units, 1+c.r.Uint64N(100))
+	}
+	if c.chance(60) {
+		for i := range m.Receipts {
+			if c.chance(15) {
+				b.plants.Indices = append(b.plants.Indices, i)
+			}
+		}
+		b.plants.Chain, b.plants.Job, b.plants.Epoch = testChain, work.JobID(g.job), m.Number
+		d, err := b.plants.Commitment()
+		require.NoError(c.t, err)
+		m.Plants = d[:]
+	}
 	if try(c, "commit epoch", bind(c, c.msg.CommitEpoch), m) {
 		g.epochs = append(g.epochs, b)
 		return
@@ -236,7 +259,7 @@ func (c *chaos) open() {
 			for i, s := range e.Samples {
 				if s.Status == types.SampleStatus_SAMPLE_STATUS_DRAWN && !c.chance(5) {
 					try(c, "open receipt", bind(c, c.msg.OpenReceipts),
-						&types.MsgOpenReceipts{Gateway: bech(g.name), Job: g.job, Epoch: e.Number, Openings: []types.Opening{g.opening(e.Number, i)}})
+						&types.MsgOpenReceipts{Gateway: c.actor(g), Job: g.job, Epoch: e.Number, Openings: []types.Opening{g.opening(e.Number, i)}})
 				}
 			}
 		}, types.EpochStatus_EPOCH_STATUS_SAMPLED)
@@ -320,7 +343,7 @@ func (c *chaos) dispute() {
 			worker := nameOf(work.PublicKey(ch.Worker))
 			if slices.Contains(o.epochs[number-1].workers, worker) {
 				try(c, "answer", bind(c, c.msg.AnswerChallenge), &types.MsgAnswerChallenge{
-					Gateway: bech(o.name), Challenge: ch.Id, Epoch: number, Pay: o.payProof(number, worker)})
+					Gateway: c.actor(o), Challenge: ch.Id, Epoch: number, Pay: o.payProof(number, worker)})
 			}
 		}
 	}
@@ -342,7 +365,7 @@ func (c *chaos) endJob() {
 	case 0:
 		try(c, "close job", bind(c, c.msg.CloseJob), &types.MsgCloseJob{Buyer: g.buyer, Job: g.job})
 	case 1:
-		try(c, "finish job", bind(c, c.msg.FinishJob), &types.MsgFinishJob{Gateway: bech(g.name), Job: g.job})
+		try(c, "finish job", bind(c, c.msg.FinishJob), &types.MsgFinishJob{Gateway: c.actor(g), Job: g.job})
 	case 2:
 		try(c, "top up job", bind(c, c.msg.TopUpJob), &types.MsgTopUpJob{Buyer: g.buyer, Job: g.job, Amount: math.NewInt(c.r.Int64N(1 << 60))})
 	}
@@ -393,6 +416,10 @@ func (c *chaos) windDown() {
 	for _, g := range c.gates {
 		try(c, "finish job", bind(c, c.msg.FinishJob), &types.MsgFinishJob{Gateway: bech(g.name), Job: g.job})
 	}
+	c.skip(20)
+	for _, g := range c.gates {
+		c.show(g)
+	}
 	c.skip(60)
 	for _, g := range c.gates {
 		j := g.j()
@@ -424,7 +451,7 @@ func TestChaos(t *testing.T) {
 	}
 	for _, what := range []string{"enroll", "update worker", "unbond worker", "top up worker", "top up gateway", "update gateway",
 		"unbond gateway", "register gateway", "open job", "commit epoch", "open receipt", "commit verdict", "reveal verdict",
-		"claim", "challenge", "answer", "close job", "finish job", "top up job", "duplicate"} {
+		"reveal plants", "set cells", "claim", "challenge", "answer", "close job", "finish job", "top up job", "duplicate"} {
 		require.Positive(t, c.done[what], what)
 	}
 	for _, state := range []types.JobStatus{types.JobStatus_JOB_STATUS_CLOSED, types.JobStatus_JOB_STATUS_FAULTED} {
@@ -438,6 +465,21 @@ func TestChaos(t *testing.T) {
 			require.True(t, c.seen[state.String()], state)
 		}
 	}
+}
+
+// Whatever happens in whatever order, the books are right after every block, and in the
+// end everybody has their money.
+func FuzzChaos(f *testing.F) {
+	for seed := range uint64(3) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		c := newChaos(t, seed)
+		for range 500 {
+			c.op()
+		}
+		c.windDown()
+	})
 }
 
 // The same messages give the same market, to the byte.

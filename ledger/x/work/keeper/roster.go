@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"cosmossdk.io/collections"
 
@@ -102,6 +103,8 @@ type auditorPool struct {
 	epoch types.Epoch
 	size  uint64
 	known map[uint64]*work.Candidate // nil for one that may not audit this epoch
+	// The buyer's account, the gateway's, and those of its cells.
+	parties []string
 }
 
 func (k *Keeper) newAuditorPool(ctx context.Context, j types.Job, e types.Epoch) (*auditorPool, error) {
@@ -109,7 +112,15 @@ func (k *Keeper) newAuditorPool(ctx context.Context, j types.Job, e types.Epoch)
 	if err != nil {
 		return nil, err
 	}
-	return &auditorPool{k: k, job: j, epoch: e, size: n, known: map[uint64]*work.Candidate{}}, nil
+	g, err := k.gatewayOfJob(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	parties := []string{j.Buyer, j.Gateway}
+	for _, c := range g.Cells {
+		parties = append(parties, c.Address)
+	}
+	return &auditorPool{k: k, job: j, epoch: e, size: n, known: map[uint64]*work.Candidate{}, parties: parties}, nil
 }
 
 // draw picks a sample's auditors. Nobody who gains by the verdict is a candidate: neither
@@ -146,7 +157,7 @@ func (p *auditorPool) candidate(ctx context.Context, place uint64) (*work.Candid
 	if err != nil {
 		return nil, err
 	}
-	if w.ActiveHeight >= p.epoch.CommitHeight || w.Operator == p.job.Buyer || w.Operator == p.job.Gateway {
+	if w.ActiveHeight >= p.epoch.CommitHeight || slices.Contains(p.parties, w.Operator) {
 		return nil, nil
 	}
 	key, err := work.KeyFromBytes(w.Key)

@@ -24,7 +24,7 @@ func (k *Keeper) wakeJob(ctx context.Context, j types.Job) error {
 		if err != nil {
 			return err
 		}
-		if e.Status != types.EpochStatus_EPOCH_STATUS_DECIDED || height(ctx) < e.Deadline {
+		if e.Status != types.EpochStatus_EPOCH_STATUS_DECIDED || height(ctx) < e.Deadline || e.OwesPlants() {
 			break
 		}
 		if err := k.settle(ctx, &j, &e); err != nil {
@@ -56,9 +56,12 @@ func (k *Keeper) wakeJob(ctx context.Context, j types.Job) error {
 }
 
 // settle makes an epoch final: everybody but the workers is paid for its units, and the
-// workers' part becomes payable.
+// workers' part becomes payable. Nobody is paid for plants: the buyer keeps their price.
 func (k *Keeper) settle(ctx context.Context, j *types.Job, e *types.Epoch) error {
-	units := math.NewIntFromUint64(e.Units)
+	if err := k.bookPlants(ctx, j, *e); err != nil {
+		return err
+	}
+	units := math.NewIntFromUint64(e.PayableUnits())
 	if err := k.spend(ctx, j, &j.PaidGateway, j.Gateway, j.GatewayPrice.Mul(units)); err != nil {
 		return err
 	}
@@ -92,28 +95,37 @@ func (k *Keeper) settle(ctx context.Context, j *types.Job, e *types.Epoch) error
 	root := work.SettledRoot(previous, work.JobID(j.Id), e.Number, e.ReceiptsTree().Hash)
 	j.SettledRoot = root[:]
 	j.EpochsSettled++
-	j.UnitsSettled += e.Units
+	j.UnitsSettled += e.PayableUnits()
 	e.Status = types.EpochStatus_EPOCH_STATUS_SETTLED
 	e.SettledHeight = height(ctx)
 	e.Deadline = 0
 	emit(ctx, types.EventEpochSettled, types.AttrJob, j.Id, types.AttrEpoch, e.Number, types.AttrGateway, j.Gateway,
-		types.AttrUnits, e.Units, types.AttrLabel, e.Label, types.AttrRoot, j.SettledRoot)
+		types.AttrUnits, e.PayableUnits(), types.AttrLabel, e.Label, types.AttrRoot, j.SettledRoot)
 	return nil
 }
 
-// upheld reports whether every audit of the epoch found its receipt true, and there was one.
+// upheld reports whether every audit of the epoch found its receipt true, and there was
+// one. Plants say nothing about the work and don't count.
 func upheld(e types.Epoch) bool {
+	any := false
 	for _, s := range e.Samples {
-		if s.Status != types.SampleStatus_SAMPLE_STATUS_UPHELD && s.Status != types.SampleStatus_SAMPLE_STATUS_MERGED {
+		switch {
+		case s.Plant || s.Status == types.SampleStatus_SAMPLE_STATUS_MERGED:
+		case s.Status == types.SampleStatus_SAMPLE_STATUS_UPHELD:
+			any = true
+		default:
 			return false
 		}
 	}
-	return len(e.Samples) > 0
+	return any
 }
 
-// earned reports whether a slot did its part: it revealed what the majority found, or
-// anything where there was no majority.
+// earned reports whether a slot did its part: it saw through a plant, or it revealed what
+// the majority found, or anything where there was no majority.
 func earned(s types.Sample, slot types.AuditorSlot) bool {
+	if s.Plant {
+		return slot.Outcome == types.Outcome_OUTCOME_FAIL
+	}
 	switch s.Status {
 	case types.SampleStatus_SAMPLE_STATUS_UPHELD:
 		return slot.Outcome == types.Outcome_OUTCOME_PASS
@@ -210,6 +222,9 @@ func (k *Keeper) leaveGateway(ctx context.Context, j types.Job) error {
 		return err
 	}
 	g.OpenJobs--
+	if c := g.Cell(j.Cell); c != nil {
+		c.OpenJobs--
+	}
 	return k.setGateway(ctx, g)
 }
 
@@ -262,10 +277,16 @@ func (k *Keeper) fault(ctx context.Context, j *types.Job, informer sdk.AccAddres
 	return reward, nil
 }
 
+// void ends an epoch that will never be paid. What auditors found in it still counts.
 func (k *Keeper) void(ctx context.Context, job, number uint64) error {
 	e, err := k.epoch(ctx, job, number)
 	if err != nil {
 		return err
+	}
+	if e.OwesPlants() {
+		if err := k.judgeBlind(ctx, &e); err != nil {
+			return err
+		}
 	}
 	e.Status = types.EpochStatus_EPOCH_STATUS_VOID
 	e.Deadline = 0

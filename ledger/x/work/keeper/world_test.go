@@ -55,6 +55,7 @@ func newWorld(t testing.TB, edit ...func(*types.Params)) *world {
 	t.Helper()
 	g := types.DefaultGenesis()
 	g.Params = types.DevnetParams()
+	g.Params.ProbationAudits = 0 // but where a test is about it
 	for _, e := range edit {
 		e(&g.Params)
 	}
@@ -278,6 +279,7 @@ type batch struct {
 	pay      *work.Tree
 	workers  []string // in the pay tree's order
 	units    []uint64 // cumulative
+	plants   work.Plants
 }
 
 // gate plays the gateway of one job: it keeps what the gateway must be able to show.
@@ -286,6 +288,7 @@ type gate struct {
 	name    string
 	buyer   string
 	job     uint64
+	cell    string
 	epochs  []batch
 	total   map[string]uint64
 	nextSeq uint64
@@ -298,7 +301,7 @@ func (w *world) openJob(buyer, gateway string, edit ...func(*types.MsgOpenJob)) 
 	for _, e := range edit {
 		e(m)
 	}
-	return &gate{w: w, name: gateway, buyer: buyer, job: must(w, w.msg.OpenJob, m).Job, total: map[string]uint64{}}
+	return &gate{w: w, name: gateway, buyer: buyer, cell: m.Cell, job: must(w, w.msg.OpenJob, m).Job, total: map[string]uint64{}}
 }
 
 func (g *gate) receipt(x task) []byte {
@@ -322,6 +325,7 @@ func (g *gate) plan(tasks ...task) (*types.MsgCommitEpoch, batch) {
 	g.w.t.Helper()
 	var b batch
 	var leaves []work.Node
+	first, firstUnits := g.w.probationFirst(tasks)
 	for _, x := range tasks {
 		r := g.receipt(x)
 		b.receipts = append(b.receipts, r)
@@ -337,6 +341,7 @@ func (g *gate) plan(tasks ...task) (*types.MsgCommitEpoch, batch) {
 		Gateway: bech(g.name), Job: g.job, Number: uint64(len(g.epochs)) + 1,
 		ReceiptsRoot: root.Hash[:], Receipts: root.Leaves, Units: root.Sum,
 		PayRoot: pay.Hash[:], Workers: pay.Leaves, TotalUnits: pay.Sum,
+		ProbationReceipts: first, ProbationUnits: firstUnits,
 	}, b
 }
 

@@ -3,6 +3,7 @@ package types
 import (
 	"net/url"
 	"slices"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -23,6 +24,8 @@ const (
 	MaxRoyalties = 64  // owners that one job pays
 	MaxBatch     = 256 // openings, verdicts or claims in one message
 	MaxPending   = 64  // epochs of one job that are committed and not yet final
+	MaxCells     = 256 // of one gateway
+	MaxCellName  = 32  // bytes
 
 	// amountBits bounds every amount: with it no product with a number of units can
 	// overflow the 256 bits of a math.Int.
@@ -82,6 +85,36 @@ func CheckURL(s string) error {
 		return ErrInvalid.Wrapf("url %q: want one that starts with http:// or https://", s)
 	case u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return ErrInvalid.Wrapf("url %q: want a host, perhaps a port and a path, and nothing else", s)
+	}
+	return nil
+}
+
+// CheckCellName refuses what is not 1 to MaxCellName of a to z, 0 to 9 and hyphens.
+func CheckCellName(s string) error {
+	bad := func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }
+	if s == "" || len(s) > MaxCellName || strings.ContainsFunc(s, bad) {
+		return ErrInvalid.Wrapf("cell %.40q: want 1 to %d of a to z, 0 to 9 and hyphens", s, MaxCellName)
+	}
+	return nil
+}
+
+// CheckCells refuses cells that are too many, malformed or named twice.
+func CheckCells(cells []Cell) error {
+	if len(cells) > MaxCells {
+		return ErrInvalid.Wrapf("%d cells, at most %d", len(cells), MaxCells)
+	}
+	seen := make(map[string]bool, len(cells))
+	for _, c := range cells {
+		if err := CheckCellName(c.Name); err != nil {
+			return err
+		}
+		if seen[c.Name] {
+			return ErrInvalid.Wrapf("cell %s is named twice", c.Name)
+		}
+		seen[c.Name] = true
+		if err := CheckURL(c.Url); err != nil {
+			return ErrInvalid.Wrapf("cell %s: %v", c.Name, err)
+		}
 	}
 	return nil
 }

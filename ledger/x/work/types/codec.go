@@ -19,6 +19,7 @@ func RegisterLegacyAminoCodec(cdc *codec.LegacyAmino) {
 	legacy.RegisterAminoMsg(cdc, &MsgRegisterGateway{}, "cantus/MsgRegisterGateway")
 	legacy.RegisterAminoMsg(cdc, &MsgUpdateGateway{}, "cantus/MsgUpdateGateway")
 	legacy.RegisterAminoMsg(cdc, &MsgUnbondGateway{}, "cantus/MsgUnbondGateway")
+	legacy.RegisterAminoMsg(cdc, &MsgSetCells{}, "cantus/MsgSetCells")
 	legacy.RegisterAminoMsg(cdc, &MsgTopUpBond{}, "cantus/MsgTopUpBond")
 	legacy.RegisterAminoMsg(cdc, &MsgOpenJob{}, "cantus/MsgOpenJob")
 	legacy.RegisterAminoMsg(cdc, &MsgTopUpJob{}, "cantus/MsgTopUpJob")
@@ -28,6 +29,7 @@ func RegisterLegacyAminoCodec(cdc *codec.LegacyAmino) {
 	legacy.RegisterAminoMsg(cdc, &MsgOpenReceipts{}, "cantus/MsgOpenReceipts")
 	legacy.RegisterAminoMsg(cdc, &MsgCommitVerdicts{}, "cantus/MsgCommitVerdicts")
 	legacy.RegisterAminoMsg(cdc, &MsgRevealVerdicts{}, "cantus/MsgRevealVerdicts")
+	legacy.RegisterAminoMsg(cdc, &MsgRevealPlants{}, "cantus/MsgRevealPlants")
 	legacy.RegisterAminoMsg(cdc, &MsgClaim{}, "cantus/MsgClaim")
 	legacy.RegisterAminoMsg(cdc, &MsgChallengeVoucher{}, "cantus/MsgChallengeVoucher")
 	legacy.RegisterAminoMsg(cdc, &MsgAnswerChallenge{}, "cantus/MsgAnswerChallenge")
@@ -39,9 +41,9 @@ func RegisterInterfaces(registry codectypes.InterfaceRegistry) {
 	registry.RegisterImplementations((*sdk.Msg)(nil),
 		&MsgUpdateParams{}, &MsgRegisterOperator{}, &MsgEnrollWorkers{}, &MsgUpdateWorker{},
 		&MsgUnbondWorkers{}, &MsgRegisterGateway{}, &MsgUpdateGateway{}, &MsgUnbondGateway{},
-		&MsgTopUpBond{}, &MsgOpenJob{}, &MsgTopUpJob{}, &MsgCloseJob{}, &MsgFinishJob{},
+		&MsgSetCells{}, &MsgTopUpBond{}, &MsgOpenJob{}, &MsgTopUpJob{}, &MsgCloseJob{}, &MsgFinishJob{},
 		&MsgCommitEpoch{}, &MsgOpenReceipts{}, &MsgCommitVerdicts{}, &MsgRevealVerdicts{},
-		&MsgClaim{}, &MsgChallengeVoucher{}, &MsgAnswerChallenge{}, &MsgChallengeDuplicate{},
+		&MsgRevealPlants{}, &MsgClaim{}, &MsgChallengeVoucher{}, &MsgAnswerChallenge{}, &MsgChallengeDuplicate{},
 	)
 	msgservice.RegisterMsgServiceDesc(registry, &_Msg_serviceDesc)
 }

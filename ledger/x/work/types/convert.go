@@ -1,6 +1,8 @@
 package types
 
 import (
+	"bytes"
+
 	"cosmossdk.io/math"
 
 	"github.com/cantus-network/cantus/work"
@@ -55,6 +57,33 @@ func (e Epoch) BeaconBytes() [32]byte { return hash32(e.Beacon) }
 // Final reports whether nothing more happens to the epoch.
 func (e Epoch) Final() bool {
 	return e.Status == EpochStatus_EPOCH_STATUS_SETTLED || e.Status == EpochStatus_EPOCH_STATUS_VOID
+}
+
+// OwesPlants reports whether the gateway has committed to plants that it has not shown.
+func (e Epoch) OwesPlants() bool { return len(e.Plants) > 0 && !e.PlantsShown }
+
+// PayableUnits are the epoch's units without those of its plants.
+func (e Epoch) PayableUnits() uint64 { return e.Units - e.PlantUnits }
+
+// PlantUnitsOf are the units of the shown plants that a worker signed.
+func (e Epoch) PlantUnitsOf(worker []byte) uint64 {
+	var n uint64
+	for _, p := range e.Shown {
+		if bytes.Equal(p.Worker, worker) {
+			n += p.Units
+		}
+	}
+	return n
+}
+
+// Cell is the gateway's cell of that name.
+func (g *Gateway) Cell(name string) *Cell {
+	for i := range g.Cells {
+		if g.Cells[i].Name == name {
+			return &g.Cells[i]
+		}
+	}
+	return nil
 }
 
 // Decided reports whether the sample's audit is over.

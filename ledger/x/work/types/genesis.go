@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"cosmossdk.io/math"
+
+	"github.com/cantus-network/cantus/work"
 )
 
 // DefaultGenesis is an empty market under the rules of a public network.
@@ -45,6 +47,9 @@ func (g *GenesisState) Validate() error {
 		}
 		if err := CheckSum("genesis: bond of gateway "+w.Address, w.Bond); err != nil {
 			return err
+		}
+		if err := CheckCells(w.Cells); err != nil {
+			return ErrInvalid.Wrapf("genesis: gateway %s: %v", w.Address, err)
 		}
 	}
 	return g.validateJobs(gateways)
@@ -105,6 +110,9 @@ func (g *GenesisState) validateJobs(gateways map[string]bool) error {
 			return ErrInvalid.Wrapf("genesis: epoch %d of job %d is of no job, or there twice", e.Number, e.Job)
 		}
 		epochs[id] = true
+		if err := e.validatePlants(); err != nil {
+			return ErrInvalid.Wrapf("genesis: epoch %d of job %d: %v", e.Number, e.Job, err)
+		}
 	}
 	for _, c := range g.Claimed {
 		if err := CheckKey(c.Worker); err != nil || !jobs[c.Job] {
@@ -123,6 +131,34 @@ func (g *GenesisState) validateJobs(gateways map[string]bool) error {
 		return ErrInvalid.Wrap("genesis: the challenges are not sorted")
 	}
 	return nil
+}
+
+func (e Epoch) validatePlants() error {
+	if len(e.Plants) > 0 {
+		if err := CheckDigest("commitment to the plants", e.Plants); err != nil {
+			return err
+		}
+	}
+	if len(e.Shown) > work.MaxPlants || len(e.Shown) > 0 && !e.PlantsShown || e.PlantsShown && len(e.Plants) == 0 {
+		return ErrInvalid.Wrapf("%d plants shown, of a commitment of %d bytes", len(e.Shown), len(e.Plants))
+	}
+	left := e.Units
+	for i, p := range e.Shown {
+		switch {
+		case i > 0 && e.Shown[i-1].Index >= p.Index:
+			return ErrInvalid.Wrap("its plants are not in ascending order")
+		case p.Units > left:
+			return ErrInvalid.Wrapf("its plants have more than its %d units", e.Units)
+		}
+		if err := CheckKey(p.Worker); err != nil {
+			return err
+		}
+		left -= p.Units
+	}
+	if e.PlantUnits != e.Units-left {
+		return ErrInvalid.Wrapf("its plants have %d units, not %d", e.Units-left, e.PlantUnits)
+	}
+	return checkProbation(e.ProbationReceipts, e.ProbationUnits, e.Receipts, e.Units)
 }
 
 func (j Job) validateSums() error {

@@ -20,6 +20,7 @@ var (
 	_ sdk.HasValidateBasic = (*MsgRegisterGateway)(nil)
 	_ sdk.HasValidateBasic = (*MsgUpdateGateway)(nil)
 	_ sdk.HasValidateBasic = (*MsgUnbondGateway)(nil)
+	_ sdk.HasValidateBasic = (*MsgSetCells)(nil)
 	_ sdk.HasValidateBasic = (*MsgTopUpBond)(nil)
 	_ sdk.HasValidateBasic = (*MsgOpenJob)(nil)
 	_ sdk.HasValidateBasic = (*MsgTopUpJob)(nil)
@@ -29,6 +30,7 @@ var (
 	_ sdk.HasValidateBasic = (*MsgOpenReceipts)(nil)
 	_ sdk.HasValidateBasic = (*MsgCommitVerdicts)(nil)
 	_ sdk.HasValidateBasic = (*MsgRevealVerdicts)(nil)
+	_ sdk.HasValidateBasic = (*MsgRevealPlants)(nil)
 	_ sdk.HasValidateBasic = (*MsgClaim)(nil)
 	_ sdk.HasValidateBasic = (*MsgChallengeVoucher)(nil)
 	_ sdk.HasValidateBasic = (*MsgAnswerChallenge)(nil)
@@ -155,6 +157,16 @@ func (m *MsgUpdateGateway) ValidateBasic() error {
 // ValidateBasic has nothing to check.
 func (m *MsgUnbondGateway) ValidateBasic() error { return nil }
 
+// ValidateBasic checks everything but the addresses.
+func (m *MsgSetCells) ValidateBasic() error {
+	for _, c := range m.Cells {
+		if c.OpenJobs != 0 {
+			return ErrInvalid.Wrapf("cell %s: the ledger counts its jobs", c.Name)
+		}
+	}
+	return CheckCells(m.Cells)
+}
+
 // ValidateBasic checks the amount and the worker, if there is one.
 func (m *MsgTopUpBond) ValidateBasic() error {
 	if len(m.Worker) > 0 {
@@ -190,6 +202,11 @@ func (m *MsgOpenJob) ValidateBasic() error {
 		return ErrInvalid.Wrapf("expiry in %d blocks, want at least 1", m.ExpiryBlocks)
 	case m.EpochBlocks < 1 || m.EpochBlocks > m.ExpiryBlocks:
 		return ErrInvalid.Wrapf("an epoch of %d blocks, want 1 to the job's %d", m.EpochBlocks, m.ExpiryBlocks)
+	}
+	if m.Cell != "" {
+		if err := CheckCellName(m.Cell); err != nil {
+			return err
+		}
 	}
 	return CheckUses(m.Uses)
 }
@@ -240,6 +257,23 @@ func (m *MsgCommitEpoch) ValidateBasic() error {
 		return ErrInvalid.Wrap("a pay tree without workers")
 	case m.TotalUnits < m.Units:
 		return ErrInvalid.Wrapf("%d units in all are fewer than the epoch's %d", m.TotalUnits, m.Units)
+	}
+	if len(m.Plants) > 0 {
+		if err := CheckDigest("commitment to the plants", m.Plants); err != nil {
+			return err
+		}
+	}
+	return checkProbation(m.ProbationReceipts, m.ProbationUnits, m.Receipts, m.Units)
+}
+
+// checkProbation checks the part of an epoch that is by workers on probation. A part of
+// receipts without a unit can't be sampled, and is not named.
+func checkProbation(receipts, units, ofReceipts, ofUnits uint64) error {
+	switch {
+	case (receipts == 0) != (units == 0):
+		return ErrInvalid.Wrapf("%d receipts of workers on probation with %d units: both or neither are zero", receipts, units)
+	case receipts > ofReceipts || units > ofUnits:
+		return ErrInvalid.Wrapf("%d receipts and %d units of workers on probation are more than the epoch's %d and %d", receipts, units, ofReceipts, ofUnits)
 	}
 	return nil
 }
@@ -311,6 +345,31 @@ func (m *MsgRevealVerdicts) ValidateBasic() error {
 			return ErrInvalid.Wrapf("evidence: a digest of %d bytes, want 32", len(v.Evidence))
 		case len(v.Salt) != work.SaltSize:
 			return ErrInvalid.Wrapf("salt of %d bytes, want %d", len(v.Salt), work.SaltSize)
+		}
+	}
+	return nil
+}
+
+// ValidateBasic checks the plants' sizes and their order.
+func (m *MsgRevealPlants) ValidateBasic() error {
+	if err := checkEpoch(m.Job, m.Epoch); err != nil {
+		return err
+	}
+	switch {
+	case len(m.Salt) != work.SaltSize:
+		return ErrInvalid.Wrapf("salt of %d bytes, want %d", len(m.Salt), work.SaltSize)
+	case len(m.Plants) > work.MaxPlants:
+		return ErrInvalid.Wrapf("%d plants, at most %d", len(m.Plants), work.MaxPlants)
+	}
+	for i, r := range m.Plants {
+		if err := checkReceipt(r.Receipt); err != nil {
+			return err
+		}
+		if _, err := r.Proof.Plain(); err != nil {
+			return err
+		}
+		if i > 0 && m.Plants[i-1].Proof.Index >= r.Proof.Index {
+			return ErrInvalid.Wrapf("plants are not in ascending order: %d before %d", m.Plants[i-1].Proof.Index, r.Proof.Index)
 		}
 	}
 	return nil

@@ -12,6 +12,9 @@ const BasisPoints = 10_000
 // maxWindow bounds every window, so that sums of heights can't overflow.
 const maxWindow = 1 << 40
 
+// maxProbation bounds how many audits may be asked of a new worker.
+const maxProbation = 10_000
+
 // DefaultParams are the rules of a public network with blocks of about two seconds.
 func DefaultParams() Params {
 	return Params{
@@ -37,6 +40,11 @@ func DefaultParams() Params {
 		SilentAuditorSlashBps: 10,
 		ChallengeDeposit:      chain.Notes(10),
 		MaxWorkersPerTx:       100,
+
+		PassedPlantSlashBps:     500,
+		OutvotedAuditorSlashBps: 10,
+		ProbationAudits:         20,
+		ProbationAuditBps:       2_000,
 	}
 }
 
@@ -54,6 +62,8 @@ func DevnetParams() Params {
 	p.GraceBlocks = 100
 	p.ChallengeDeposit = chain.Notes(1)
 	p.AllowLoopback = true
+	p.ProbationAudits = 2
+	p.ProbationAuditBps = 1_000
 	return p
 }
 
@@ -105,6 +115,9 @@ func (p Params) Validate() error {
 		{"false_receipt_slash_bps", p.FalseReceiptSlashBps},
 		{"gateway_fault_slash_bps", p.GatewayFaultSlashBps},
 		{"silent_auditor_slash_bps", p.SilentAuditorSlashBps},
+		{"passed_plant_slash_bps", p.PassedPlantSlashBps},
+		{"outvoted_auditor_slash_bps", p.OutvotedAuditorSlashBps},
+		{"probation_audit_bps", p.ProbationAuditBps},
 	} {
 		if b.value > BasisPoints {
 			return ErrInvalid.Wrapf("params: %s is %d, want at most %d", b.name, b.value, BasisPoints)
@@ -120,6 +133,8 @@ func (p Params) Validate() error {
 		return ErrInvalid.Wrapf("params: auditors is %d, want 1 to 15", p.Auditors)
 	case p.MaxWorkersPerTx < 1 || p.MaxWorkersPerTx > 1000:
 		return ErrInvalid.Wrapf("params: max_workers_per_tx is %d, want 1 to 1000", p.MaxWorkersPerTx)
+	case p.ProbationAudits > maxProbation:
+		return ErrInvalid.Wrapf("params: probation_audits is %d, want at most %d", p.ProbationAudits, maxProbation)
 	}
 	return nil
 }

@@ -18,17 +18,21 @@ func TestParams(t *testing.T) {
 	require.NoError(t, types.DevnetParams().Validate())
 	require.False(t, types.DefaultParams().AllowLoopback, "a public network's workers keep out of loopback")
 	for words, edit := range map[string]func(*types.Params){
-		"min_worker_bond":         func(p *types.Params) { p.MinWorkerBond = math.ZeroInt() },
-		"min_gateway_bond":        func(p *types.Params) { p.MinGatewayBond = math.Int{} },
-		"challenge_deposit":       func(p *types.Params) { p.ChallengeDeposit = math.NewInt(-1) },
-		"open_blocks":             func(p *types.Params) { p.OpenBlocks = -1 },
-		"max_job_blocks":          func(p *types.Params) { p.MaxJobBlocks = 1 << 62 },
-		"that an audit may take":  func(p *types.Params) { p.UnbondingBlocks = 70 },
-		"false_receipt_slash_bps": func(p *types.Params) { p.FalseReceiptSlashBps = 10_001 },
-		"leaves the workers":      func(p *types.Params) { p.MaxRoyaltyBps = 7_500 },
-		"max_samples":             func(p *types.Params) { p.MaxSamples = 257 },
-		"auditors":                func(p *types.Params) { p.Auditors = 0 },
-		"max_workers_per_tx":      func(p *types.Params) { p.MaxWorkersPerTx = 0 },
+		"min_worker_bond":            func(p *types.Params) { p.MinWorkerBond = math.ZeroInt() },
+		"min_gateway_bond":           func(p *types.Params) { p.MinGatewayBond = math.Int{} },
+		"challenge_deposit":          func(p *types.Params) { p.ChallengeDeposit = math.NewInt(-1) },
+		"open_blocks":                func(p *types.Params) { p.OpenBlocks = -1 },
+		"max_job_blocks":             func(p *types.Params) { p.MaxJobBlocks = 1 << 62 },
+		"that an audit may take":     func(p *types.Params) { p.UnbondingBlocks = 70 },
+		"false_receipt_slash_bps":    func(p *types.Params) { p.FalseReceiptSlashBps = 10_001 },
+		"leaves the workers":         func(p *types.Params) { p.MaxRoyaltyBps = 7_500 },
+		"passed_plant_slash_bps":     func(p *types.Params) { p.PassedPlantSlashBps = 10_001 },
+		"outvoted_auditor_slash_bps": func(p *types.Params) { p.OutvotedAuditorSlashBps = 10_001 },
+		"probation_audit_bps":        func(p *types.Params) { p.ProbationAuditBps = 10_001 },
+		"probation_audits":           func(p *types.Params) { p.ProbationAudits = 10_001 },
+		"max_samples":                func(p *types.Params) { p.MaxSamples = 257 },
+		"auditors":                   func(p *types.Params) { p.Auditors = 0 },
+		"max_workers_per_tx":         func(p *types.Params) { p.MaxWorkersPerTx = 0 },
 	} {
 		p := types.DevnetParams()
 		edit(&p)

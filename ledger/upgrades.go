@@ -1,0 +1,45 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	storetypes "github.com/cosmos/cosmos-sdk/store/v2/types"
+	"github.com/cosmos/cosmos-sdk/types/module"
+	upgradetypes "github.com/cosmos/cosmos-sdk/x/upgrade/types"
+)
+
+// ruleChange is one step of the network's rules that validators vote on by its name. At the
+// height that they choose, programs that don't know the name stop, and those that do run
+// the modules' migrations (Migrator in each module) and go on.
+type ruleChange struct {
+	name   string
+	stores storetypes.StoreUpgrades // stores that come or go with it
+}
+
+// ruleChanges are all that this program knows, in order. One that every network has behind it
+// may be removed; its name is never used again.
+var ruleChanges = []ruleChange{
+	// Plants, probation, cells and fines for outvoted auditors: x/work from 1 to 2.
+	{name: "v2"},
+}
+
+// prepareUpgrades registers what this program can do and, where it was started to carry on
+// behind an upgrade's height, has the stores loaded accordingly.
+func (a *App) prepareUpgrades() error {
+	due, err := a.Upgrade.ReadUpgradeInfoFromDisk()
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("read which upgrade this node stopped for: %w", err)
+	}
+	for _, u := range ruleChanges {
+		a.Upgrade.SetUpgradeHandler(u.name, func(ctx context.Context, _ upgradetypes.Plan, from module.VersionMap) (module.VersionMap, error) {
+			return a.modules.RunMigrations(ctx, a.configurator, from)
+		})
+		if due.Name == u.name && !a.Upgrade.IsSkipHeight(due.Height) {
+			a.SetStoreLoader(upgradetypes.UpgradeStoreLoader(due.Height, &u.stores))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+package keeper
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cantus-network/cantus/ledger/x/work/types"
+	"github.com/cantus-network/cantus/work"
+)
+
+// conclude ends a sample's audit. What follows for its worker and its auditors follows at
+// once, unless the receipt may turn out to be a plant: then a worker whose receipt was
+// found false is only charged, which keeps its bond here until the plants are shown.
+func (k *Keeper) conclude(ctx context.Context, e *types.Epoch, i uint32, status types.SampleStatus) error {
+	s := &e.Samples[i]
+	s.Status = status
+	s.Deadline = 0
+	signed, err := work.DecodeReceipt(s.Receipt)
+	if err != nil {
+		return err
+	}
+	key := signed.Receipt.Worker
+	emit(ctx, types.EventSampleDecided, types.AttrJob, e.Job, types.AttrEpoch, e.Number, types.AttrSample, i,
+		types.AttrWorker, key, types.AttrStatus, status)
+	if !e.OwesPlants() {
+		return k.judge(ctx, *e, i)
+	}
+	if status != types.SampleStatus_SAMPLE_STATUS_FALSE {
+		return nil
+	}
+	w, err := k.worker(ctx, key[:])
+	if err != nil {
+		return err
+	}
+	w.Charges++
+	return k.setWorker(ctx, w)
+}
+
+// judge has a decided sample's consequences, once it is known whether it is a plant. It is
+// called once for each sample.
+func (k *Keeper) judge(ctx context.Context, e types.Epoch, i uint32) error {
+	s := e.Samples[i]
+	p, err := k.Params(ctx)
+	if err != nil {
+		return err
+	}
+	if err := k.judgeWorker(ctx, e, s); err != nil {
+		return fmt.Errorf("judge the worker of sample %d: %w", i, err)
+	}
+	for _, slot := range s.Slots {
+		bps, why := fine(s, slot, p)
+		passed := s.Plant && slot.Outcome == types.Outcome_OUTCOME_PASS
+		if bps == 0 && !passed {
+			continue
+		}
+		w, err := k.worker(ctx, slot.Auditor)
+		if err != nil {
+			return err
+		}
+		if passed {
+			w.PlantsPassed++
+			emit(ctx, types.EventPlantPassed, types.AttrJob, e.Job, types.AttrEpoch, e.Number, types.AttrSample, i, types.AttrWorker, slot.Auditor)
+		}
+		if bps > 0 {
+			if err := k.slashWorker(ctx, &w, bps, p, why); err != nil {
+				return err
+			}
+		}
+		if err := k.setWorker(ctx, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fine is the share of its bond that an auditor loses by its verdict. A plant that the
+// majority upheld costs nobody anything: else a gateway could rob honest auditors by
+// calling a true receipt a plant.
+func fine(s types.Sample, slot types.AuditorSlot, p types.Params) (uint32, string) {
+	var (
+		pass  = slot.Outcome == types.Outcome_OUTCOME_PASS
+		fail  = slot.Outcome == types.Outcome_OUTCOME_FAIL
+		found = s.Status == types.SampleStatus_SAMPLE_STATUS_FALSE
+		kept  = s.Status == types.SampleStatus_SAMPLE_STATUS_UPHELD
+	)
+	switch {
+	case s.Plant && found && pass:
+		return p.PassedPlantSlashBps, "passed a plant"
+	case s.Plant:
+	case found && pass, kept && fail:
+		return p.OutvotedAuditorSlashBps, "outvoted as an auditor"
+	}
+	return 0, ""
+}
+
+// judgeWorker has a decided sample's consequences for the worker that it is of: none for
+// a plant's.
+func (k *Keeper) judgeWorker(ctx context.Context, e types.Epoch, s types.Sample) error {
+	upheld := s.Status == types.SampleStatus_SAMPLE_STATUS_UPHELD
+	found := s.Status == types.SampleStatus_SAMPLE_STATUS_FALSE
+	if !found && (!upheld || s.Plant) {
+		return nil
+	}
+	signed, err := work.DecodeReceipt(s.Receipt)
+	if err != nil {
+		return err
+	}
+	w, err := k.worker(ctx, signed.Receipt.Worker[:])
+	if err != nil {
+		return err
+	}
+	if found && len(e.Plants) > 0 {
+		w.Charges-- // conclude charged it
+	}
+	switch {
+	case s.Plant:
+	case upheld:
+		w.AuditsPassed++
+	case found:
+		w.AuditsFailed++
+		if err := k.punish(ctx, &w, e.Job); err != nil {
+			return err
+		}
+	}
+	return k.setWorker(ctx, w)
+}
+
+// judgeBlind has the consequences of the audits in an epoch whose plants will never be
+// shown, because its job was faulted. What was found false counts. What was upheld counts
+// for nobody: who found it false may have found a plant.
+func (k *Keeper) judgeBlind(ctx context.Context, e *types.Epoch) error {
+	for i := range e.Samples {
+		if e.Samples[i].Status != types.SampleStatus_SAMPLE_STATUS_FALSE {
+			continue
+		}
+		if err := k.judge(ctx, *e, uint32(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// punish jails a worker that was proved to have cheated: it loses a part of its bond and
+// its pay in the job, and what is left of the bond is on its way back.
+func (k *Keeper) punish(ctx context.Context, w *types.Worker, job uint64) error {
+	p, err := k.Params(ctx)
+	if err != nil {
+		return err
+	}
+	switch w.Status {
+	case types.Status_STATUS_ACTIVE, types.Status_STATUS_PAUSED, types.Status_STATUS_UNBONDING:
+		if err := k.setWorkerStatus(ctx, w, types.Status_STATUS_JAILED); err != nil {
+			return err
+		}
+		w.ReleaseHeight = height(ctx) + p.UnbondingBlocks
+		if err := k.queueRelease(ctx, w.ReleaseHeight, workerBond(w.Key)); err != nil {
+			return err
+		}
+	}
+	if err := k.slashWorker(ctx, w, p.FalseReceiptSlashBps, p, "false receipt"); err != nil {
+		return err
+	}
+	c, err := k.claimOf(ctx, job, w.Key)
+	if err != nil {
+		return err
+	}
+	c.Forfeited = true
+	return k.setClaim(ctx, c)
+}
