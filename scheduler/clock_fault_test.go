@@ -78,7 +78,7 @@ func TestClockSetWhileDown(t *testing.T) {
 		require.NoError(t, w.s.Close())
 		w.clock.advance(step)
 		w.start()
-		w.phase(id, scheduler.PhaseRunning)
+		w.opened(id)
 		require.Empty(t, ben.lease(1).Bundles, "step %v: the worker has time to come back", step)
 		w.clock.advance(2*leaseTime + 24*time.Hour) // and the time after which it is lost
 		fresh := ben.lease(1).Bundles

@@ -79,6 +79,15 @@ func (p *planed) session(h *hand, address string) *plane.Client {
 	return c
 }
 
+// opened waits until a job's plan is open again.
+func (w *world) opened(id work.JobID) {
+	w.t.Helper()
+	w.until("the plan is open", func() bool {
+		x, err := w.s.Progress(id)
+		return err == nil && len(x.Counts) > 0
+	})
+}
+
 func ask(max uint32, holding ...plane.LeaseID) plane.LeaseRequest {
 	return plane.LeaseRequest{Max: max, Kinds: []work.Name{countName}, Holding: holding}
 }
@@ -118,7 +127,7 @@ func TestReplays(t *testing.T) {
 		require.Empty(t, r.Refused)
 		require.Len(t, r.Vouchers, 1)
 		require.Equal(t, taken.Vouchers[0].Voucher.Units, r.Vouchers[0].Voucher.Units)
-		require.EqualValues(t, 2, p.progress(id).Accepted())
+		require.EqualValues(t, 2, p.accepted(id))
 	}
 	same(report(a, one))
 	var wg sync.WaitGroup
@@ -165,7 +174,7 @@ func TestReplays(t *testing.T) {
 
 	// The gateway starts again; sessions are new; the same bytes.
 	p.restart()
-	p.phase(id, scheduler.PhaseRunning)
+	p.opened(id)
 	a = p.session(ann, url)
 	r := report(a, one)
 	require.Empty(t, r.Refused)
@@ -206,16 +215,11 @@ func (p *planed) books(id work.JobID, n int, hands ...*hand) {
 	require.Empty(p.t, p.m.faults)
 }
 
-// accepted is a scheduler's progress, by what it counts.
-type accepted struct{ scheduler.Progress }
-
-// Accepted is how many receipts were taken.
-func (a accepted) Accepted() uint64 { return a.Progress.Done }
-
-func (p *planed) progress(id work.JobID) accepted {
+// accepted is how many of a job's receipts were taken.
+func (p *planed) accepted(id work.JobID) uint64 {
 	x, err := p.s.Progress(id)
 	require.NoError(p.t, err)
-	return accepted{x}
+	return x.Receipts
 }
 
 // TestDuplicatesAndReordering: every request of every worker is sent three times, over

@@ -32,11 +32,11 @@ func (g *gateway) behind(t *testing.T) (string, links) {
 		t.Cleanup(p.Close)
 		return p
 	}
-	l := links{proxy(strings.TrimPrefix(g.plane.URLs()[0], "nats://")), proxy(strings.TrimPrefix(g.http.URL, "http://"))}
+	l := links{proxy(strings.TrimPrefix(g.plane.URLs()[0], "nats://")), proxy(g.http.Listener.Addr().String())}
 	unlock := g.lock()
-	g.http.URL = "http://" + l.store.Addr()
+	g.url = "http://" + l.store.Addr()
 	unlock()
-	info := worker.Info{Chain: chain, Gateway: g.key.Public(), Plane: []string{"nats://" + l.plane.Addr()}, Artifacts: g.http.URL}
+	info := worker.Info{Chain: chain, Gateway: g.key.Public(), Plane: []string{"nats://" + l.plane.Addr()}, Artifacts: "http://" + l.store.Addr()}
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(info) }))
 	t.Cleanup(front.Close)
 	return front.URL, l
@@ -88,7 +88,9 @@ func TestCutLinks(t *testing.T) {
 		g.offer(g.bundle(log, append(bodies("slow", 6), bodies("blob", 6)...)...))
 	}
 	r := run(t, configFor(t, url))
-	held := func() bool { return len(g.asked) > 0 && len(g.asked[len(g.asked)-1].Holding) > 0 && len(g.bundles) == 0 }
+	held := func() bool {
+		return len(g.asked) > 0 && len(g.asked[len(g.asked)-1].Holding) > 0 && len(g.bundles) == 0
+	}
 	g.wait("all is leased", held)
 	for i, fail := range []func(*fault.Proxy){
 		(*fault.Proxy).Cut,
@@ -161,10 +163,15 @@ func TestWrongClocks(t *testing.T) {
 				g.ahead.Store(int64(step))
 				g.offer(short("two", "slow:1", "three"))
 				g.wait("a lease of after the step is done", func() bool { return len(g.receipts) == 4 })
-				past := g.bundle("", "wait:1")
-				past.Deadline = g.now().Add(100 * time.Millisecond).UnixMilli()
-				g.offer(past, short("four"))
-				g.wait("a lease that ends is let go", func() bool {
+				if step <= 0 {
+					// (Set forward, its leases seem longer than they are, until the next hello; a task
+					// ends by its kind's time all the same, and the gateway takes the lease back.)
+					past := g.bundle("", "wait:1")
+					past.Deadline = g.now().Add(100 * time.Millisecond).UnixMilli()
+					g.offer(past)
+				}
+				g.offer(short("four"))
+				g.wait("a lease that ended is let go", func() bool {
 					a := g.asked[len(g.asked)-1]
 					return len(g.receipts) == 5 && len(a.Holding) == 0
 				})

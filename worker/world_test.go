@@ -155,6 +155,7 @@ type gateway struct {
 	refuseLease atomic.Bool
 	tokens      atomic.Int64 // the token of now
 	uploads     atomic.Int64
+	ahead       atomic.Int64 // of its clock, in nanoseconds
 	account     string
 	cells       atomic.Pointer[string] // what it answers; nil for 404
 	pay         atomic.Pointer[string]

@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
+	"github.com/cantus-network/cantus/kinds/crawl/robots"
 	"github.com/cantus-network/cantus/kinds/crawl/text"
 	"github.com/cantus-network/cantus/kinds/crawl/warc"
 	"github.com/cantus-network/cantus/work"
@@ -23,25 +25,39 @@ const (
 
 // sight is what a fetch of an address saw.
 type sight struct {
+	mode Mode
 	rec  Record
 	text string
+	body []byte
 	head http.Header
 	at   time.Time
 }
 
-func sightOf(r Record, page string, ex warc.Exchange) (sight, error) {
+func sightOf(f Fetch, r Record, page string, ex warc.Exchange) (sight, error) {
 	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(ex.ResponseHead)), nil)
 	if err != nil {
 		return sight{}, fmt.Errorf("%w: %w", errProtocol, err)
 	}
-	return sight{rec: r, text: page, head: resp.Header, at: ex.Time}, nil
+	return sight{mode: f.Mode, rec: r, text: page, body: ex.Body, head: resp.Header, at: ex.Time}, nil
+}
+
+// leadsTo reports whether two sights of an address make a crawl do the same: whatever their
+// texts say, or where there is no text, they have the same rules, links and directives.
+func (s sight) leadsTo(o sight) bool {
+	if s.mode == ModeRobots {
+		a, b := robots.Parse(s.body, Agent), robots.Parse(o.body, Agent)
+		return bytes.Equal(a.Text(), b.Text()) && slices.Equal(a.Sitemaps, b.Sitemaps)
+	}
+	a, b := s.rec, o.rec
+	return a.Title == b.Title && a.NoIndex == b.NoIndex && a.NoFollow == b.NoFollow && slices.Equal(a.Links, b.Links)
 }
 
 // compare finds whether what a worker claims to have seen is what the auditor saw. again
 // fetches once more; it is called only where that can decide.
 //
 //	worker  auditor                      finding
-//	2xx     2xx, same bytes or text      pass
+//	2xx     2xx, same bytes              pass
+//	2xx     2xx, same text and links     pass
 //	2xx     2xx, other bytes             compareBodies
 //	2xx     anything else                unsure: the page is gone, or hidden from one of the two
 //	3xx     the same target              pass
@@ -77,7 +93,7 @@ func compareBodies(worker, auditor sight, again func() (sight, bool)) (work.Audi
 	if w.Digest == a.Digest && w.MediaType == a.MediaType {
 		return work.Pass, "the same bytes"
 	}
-	if !w.TextDigest.IsZero() && w.TextDigest == a.TextDigest && auditor.text != "" {
+	if !w.TextDigest.IsZero() && w.TextDigest == a.TextDigest && auditor.text != "" && worker.leadsTo(auditor) {
 		return work.Pass, "the same text"
 	}
 	second, had := again()
@@ -93,6 +109,9 @@ func compareBodies(worker, auditor sight, again func() (sight, bool)) (work.Audi
 	if steady && unchanged(worker, auditor) {
 		return work.Fail, "other bytes than the server has had all the time"
 	}
+	if worker.mode != ModePage {
+		return compareBare(worker, auditor, second, steady)
+	}
 	if !text.Supports(w.MediaType) || !text.Supports(a.MediaType) {
 		if w.MediaType != a.MediaType && steady {
 			return work.Fail, fmt.Sprintf("type %s was claimed, it is %s", w.MediaType, a.MediaType)
@@ -100,11 +119,33 @@ func compareBodies(worker, auditor sight, again func() (sight, bool)) (work.Audi
 		return work.Unsure, "other bytes of a type that can't be compared"
 	}
 	if text.Agree(worker.text, auditor.text, second.text) {
+		// Who keeps the text can still invent links, or keep a page from the dataset. Where
+		// there is no text at all nothing else speaks for the claim.
+		same := worker.text == auditor.text || worker.text == second.text
+		settled := auditor.leadsTo(second) || worker.text == ""
+		if same && settled && !worker.leadsTo(auditor) && !worker.leadsTo(second) {
+			return work.Unsure, "the same text with another title, other links or other directives"
+		}
 		return work.Pass, "the text agrees with two looks at it"
 	}
 	s := max(text.Similarity(worker.text, auditor.text), text.Similarity(worker.text, second.text))
 	why := fmt.Sprintf("%.0f%% of the text is the same", 100*s)
 	if s < clearlyOther && text.Similarity(auditor.text, second.text) >= steadyEnough {
+		return work.Fail, why
+	}
+	return work.Unsure, why
+}
+
+// compareBare compares answers that no text is extracted from: rules for robots, and
+// sitemaps. Nothing in them is decoration, so that there is no small difference to forgive;
+// but they are edited like pages, so only what is clearly another is false.
+func compareBare(worker, auditor, second sight, steady bool) (work.AuditOutcome, string) {
+	if worker.leadsTo(auditor) || worker.leadsTo(second) {
+		return work.Pass, "other bytes that come to the same"
+	}
+	s := max(text.Similarity(string(worker.body), string(auditor.body)), text.Similarity(string(worker.body), string(second.body)))
+	why := fmt.Sprintf("other bytes, %.0f%% of them the same", 100*s)
+	if s < clearlyOther && steady {
 		return work.Fail, why
 	}
 	return work.Unsure, why

@@ -53,7 +53,7 @@ func (k *Kind) Spoil(ctx context.Context, env work.Env, t work.Task, right work.
 	if err != nil {
 		return work.Result{}, err
 	}
-	seen, err := sightOf(rec, page, ex)
+	seen, err := sightOf(f, rec, page, ex)
 	if err != nil {
 		return work.Result{}, err
 	}
@@ -124,7 +124,7 @@ func spoiled(f Fetch, wrong warc.Exchange, seen sight) (rec Record, blob []byte,
 	if err != nil {
 		return rec, nil, false, err
 	}
-	claim, err := sightOf(rec, page, wrong)
+	claim, err := sightOf(f, rec, page, wrong)
 	if err != nil {
 		return rec, nil, false, err
 	}

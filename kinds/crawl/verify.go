@@ -46,7 +46,7 @@ func (k *Kind) Verify(ctx context.Context, env work.Env, t work.Task, result wor
 		if err != nil {
 			return finding(work.Fail, work.Replayed, "%v", err), nil
 		}
-		if worker, err = sightOf(rec, page, ex); err != nil {
+		if worker, err = sightOf(f, rec, page, ex); err != nil {
 			return work.Verdict{}, fmt.Errorf("read the exchange with %s: %w", f.URL, err)
 		}
 	}
@@ -119,7 +119,7 @@ func (k *Kind) look(ctx context.Context, env work.Env, spec Spec, f Fetch) (sigh
 	if err != nil {
 		return sight{}, artifact.Digest{}, fmt.Errorf("read the evidence on %s: %w", f.URL, err)
 	}
-	s, err := sightOf(rec, page, ex)
+	s, err := sightOf(f, rec, page, ex)
 	return s, ds[0], err
 }
 

@@ -35,8 +35,11 @@ func audit(t *testing.T, s *site, path string, forge func(e work.Env, f crawl.Fe
 	e := env(t)
 	sp := spec(t, s.URL, nil)
 	f := page(s.URL + path)
-	if path == "/robots.txt" {
+	switch path {
+	case "/robots.txt", "/stamped/robots.txt":
 		f.Mode = crawl.ModeRobots
+	case "/map.txt":
+		f.Mode = crawl.ModeSitemap
 	}
 	task := taskOf(t, sp, f)
 	worker, auditor := crawl.New(), crawl.New()
@@ -125,6 +128,14 @@ func TestAudit(t *testing.T) {
 		case "/robots.txt":
 			h.Set("Content-Type", "text/plain")
 			fmt.Fprint(w, "User-agent: *\nDisallow: /denied\n")
+		case "/stamped/robots.txt":
+			h.Set("Content-Type", "text/plain")
+			fmt.Fprintf(w, "# made at %d\nUser-agent: *\nDisallow: /denied\n", i)
+		case "/map.txt":
+			h.Set("Content-Type", "text/plain")
+			fmt.Fprintf(w, "%[1]s/static\n%[1]s/dated\n%[1]s/tagged\n%[1]s/script\n", "http://"+r.Host)
+		case "/application": // all of it is a program
+			fmt.Fprintf(w, "<title>Shop</title><script nonce=%d src=/app.js></script>", i)
 		case "/static":
 			fmt.Fprint(w, long)
 		case "/dated":
@@ -169,6 +180,9 @@ func TestAudit(t *testing.T) {
 	}{
 		{"static", "/static", honest, work.Pass},
 		{"robots.txt", "/robots.txt", honest, work.Pass},
+		{"robots.txt with a date", "/stamped/robots.txt", honest, work.Pass},
+		{"sitemap", "/map.txt", honest, work.Pass},
+		{"no text", "/application", honest, work.Pass},
 		{"same text", "/script", honest, work.Pass},
 		{"varies a little", "/varies", honest, work.Pass},
 		{"varies altogether", "/random", honest, work.Unsure},
@@ -205,6 +219,14 @@ func TestAudit(t *testing.T) {
 		{"a sentence more, tagged", "/tagged", rewrite(t, replaceBody(long+" Buy now.")), work.Fail},
 		{"another page that varies", "/varies", rewrite(t, replaceBody(prose(77, 400))), work.Fail},
 		{"empty page", "/static", rewrite(t, replaceBody("")), work.Fail},
+		{"robots.txt, one rule more", "/robots.txt", rewrite(t, replaceBody("User-agent: *\nDisallow: /denied\nDisallow: /a\n")), work.Unsure},
+		{"another robots.txt", "/robots.txt", rewrite(t, replaceBody("User-agent: *\nAllow: /\nSitemap: http://spam.example/map.xml\n")), work.Fail},
+		{"no rules", "/robots.txt", rewrite(t, replaceBody("")), work.Fail},
+		{"another robots.txt with a date", "/stamped/robots.txt", rewrite(t, replaceBody("# made at 1\nUser-agent: *\nDisallow: /\n")), work.Unsure},
+		{"another sitemap", "/map.txt", rewrite(t, replaceBody("http://spam.example/1\nhttp://spam.example/2\n")), work.Fail},
+		{"links without words", "/static", rewrite(t, replaceBody(long+"<a href=/invented></a>")), work.Unsure},
+		{"kept from the dataset", "/static", rewrite(t, replaceBody("<meta name=robots content=noindex>"+long)), work.Unsure},
+		{"no text, other links", "/application", rewrite(t, replaceBody("<title>Shop</title><a href=/invented></a>")), work.Unsure},
 		{"missing, it is said", "/static", rewrite(t, func(ex *warc.Exchange) {
 			ex.ResponseHead, ex.Body = []byte("HTTP/1.1 404 Not Found\r\n\r\n"), nil
 		}), work.Fail},

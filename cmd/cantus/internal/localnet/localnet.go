@@ -50,6 +50,10 @@ type Options struct {
 	Ledger  node.Listen // of the node; empty for the same
 	// Artifacts keeps the gateway's blobs; nil for files in the home.
 	Artifacts artifact.Store
+	// Decoys are keys that the gateway plants by once they are enrolled, about PlantBps of
+	// all receipts: see scheduler.Config.
+	Decoys   []work.PrivateKey
+	PlantBps int
 	// Progress is told what is being waited for; nil for nobody.
 	Progress func(string)
 }
@@ -185,6 +189,8 @@ func (n *Network) startGateway(ctx context.Context, ring keys.Ring, reg *prometh
 		},
 		AllowLoopback:   params.AllowLoopback,
 		ClaimForWorkers: true,
+		Decoys:          n.opts.Decoys,
+		PlantBps:        n.opts.PlantBps,
 		Docs:            docs.Handler(),
 		Log:             n.opts.Log.With("part", "gateway"),
 		Metrics:         reg,
