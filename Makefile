@@ -59,6 +59,10 @@ e2e: build ## A whole network on real input: clients from npm, 2,000 pages and m
 e2e-net: build ## 4 validators, 2 gateways, 8 workers in network namespaces; parts die during a crawl (root)
 	test/net.sh
 
+.PHONY: arch
+arch: ## The arithmetic of exact/ on arm64 and riscv64, under qemu-user
+	test/exact-arch.sh
+
 .PHONY: e2e-upgrade
 e2e-upgrade: build ## The program of before an upgrade, the vote, today's program: on a running network
 	test/upgrade.sh
@@ -102,11 +106,13 @@ vulncheck:
 gen: ## Write what is generated: Go from proto/, pages of the documentation
 	go run ./internal/protogen
 	go run ./docs/docgen
+	exact/kernel/avogen/gen
 
 .PHONY: gen-check
 gen-check: ## Fail if make gen would change anything
 	go run ./internal/protogen -check
 	go run ./docs/docgen -check
+	exact/kernel/avogen/gen -check
 
 ##@ Measure
 

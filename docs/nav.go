@@ -17,6 +17,7 @@ var nav = []section{
 		"lineage.md",
 		"ledger.md",
 		"plane.md",
+		"exact.md",
 		"threat-model.md",
 	}},
 	{"Crawling", []string{
@@ -30,6 +31,7 @@ var nav = []section{
 		"workers.md",
 		"gateways.md",
 		"observability.md",
+		"faults.md",
 		"api.md",
 		"benchmarks.md",
 		"scale.md",
@@ -47,6 +49,7 @@ var nav = []section{
 		"adr/0007-plants.md",
 		"adr/0008-cells.md",
 		"adr/0009-worker-accounts.md",
+		"adr/0010-integer-inference.md",
 	}},
 	{"Reference", []string{
 		"reference/glossary.md",

@@ -21,7 +21,7 @@ func TestClockGoesBack(t *testing.T) {
 		w.clock.advance(-time.Hour)
 		if restart {
 			w.restart()
-			w.phase(id, scheduler.PhaseRunning)
+			w.opened(id)
 		}
 		require.Zero(t, tasksIn(ann.lease(1)), "it has its time all the same")
 		w.clock.advance(6 * time.Minute) // four tasks of a minute, and the grace

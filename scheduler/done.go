@@ -29,7 +29,9 @@ func (s *Scheduler) receipts(ctx context.Context, w *worker, active bool, id wor
 		return nil, refused, nil
 	}
 	claims := j.match(w, active, receipts)
-	s.verify(ctx, j, claims)
+	if err := s.verify(ctx, j, claims); err != nil {
+		return nil, nil, err
+	}
 
 	now := s.now()
 	in, err := j.settle(w, claims, failures, now)

@@ -278,7 +278,7 @@ func TestNoRoomAtEachWrite(t *testing.T) {
 				outcome, total := oneRuin(t, n, mode.count)
 				seen[outcome]++
 				if testing.Verbose() {
-					fmt.Printf("%s %d of %d: %s\n", mode.name, n, total, outcome)
+					t.Logf("write %d of %d: %s", n, total, outcome)
 				}
 				if outcome == "unhurt" {
 					break
@@ -286,6 +286,9 @@ func TestNoRoomAtEachWrite(t *testing.T) {
 				if at++; at == 1 && !fault.Everywhere() {
 					writes = total
 					step = max(1, total/14)
+					if mode.count == never {
+						step *= 2
+					}
 				}
 			}
 			t.Logf("%v", seen)

@@ -11,11 +11,11 @@ type metrics struct {
 	reg prometheus.Registerer
 	all []prometheus.Collector
 
-	leased, expired, accepted, failures, failed, sealed, orders, troubles, planted, mismatches prometheus.Counter
-	refused, sent                                                                              *prometheus.CounterVec
-	jobs                                                                                       *prometheus.GaugeVec
-	out, ready, workers, idle, height, diskFull, probation, low                                prometheus.Gauge
-	doneSeconds                                                                                prometheus.Histogram
+	leased, expired, accepted, failures, failed, sealed, orders, troubles, planted, mismatches, shed prometheus.Counter
+	refused, sent                                                                                    *prometheus.CounterVec
+	jobs                                                                                             *prometheus.GaugeVec
+	out, ready, workers, idle, height, diskFull, probation, low                                      prometheus.Gauge
+	doneSeconds                                                                                      prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -41,6 +41,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m.troubles = counter("troubles_total", "Steps that failed and were tried again.")
 	m.planted = counter("plants_total", "Receipts known to be wrong that were planted.")
 	m.mismatches = counter("network_mismatches_total", "Sessions of workers that do not come from their declared network.")
+	m.shed = counter("shed_reports_total", "Reports that were put off because there were too many to check.")
 	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: space, Subsystem: sub, Name: "refused_total", Help: "Receipts and verdicts that were refused."}, []string{"why"})
 	m.sent = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: space, Subsystem: sub, Name: "sent_total", Help: "Transactions that were sent to the ledger."}, []string{"what", "result"})
 	m.jobs = prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: space, Subsystem: sub, Name: "jobs", Help: "Jobs by phase."}, []string{"phase"})

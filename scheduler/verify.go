@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cantus-network/cantus/artifact"
+	"github.com/cantus-network/cantus/plane"
 	"github.com/cantus-network/cantus/work"
 )
 
@@ -30,12 +33,33 @@ func (c *claim) refuse(format string, args ...any) { c.refusal = fmt.Sprintf(for
 // together, few enough for a long report to go to several cores.
 const verifyPart = 64
 
-// verify checks claims of one job on as many cores as are free.
-func (s *Scheduler) verify(ctx context.Context, j *job, claims []*claim) {
+// patience is how long a report waits for its turn. A worker that waits longer gives up and
+// sends the same again, so what was checked for it then would be checked for nothing.
+const patience = 3 * time.Second
+
+// turn takes a core for checking receipts, in the order of asking.
+func (s *Scheduler) turn(ctx context.Context) error {
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case s.cores <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+	case <-t.C:
+	}
+	s.m.shed.Inc()
+	return plane.Busy(patience/2+rand.N(patience), "the gateway gets more receipts than it can check: report again later")
+}
+
+// verify checks claims of one job on as many cores as are free, and on one at least. An
+// error means that no claim was checked.
+func (s *Scheduler) verify(ctx context.Context, j *job, claims []*claim) error {
+	if err := s.turn(ctx); err != nil {
+		return err
+	}
 	var next atomic.Int64
 	parts := (len(claims) + verifyPart - 1) / verifyPart
 	run := func() {
-		s.cores <- struct{}{}
 		defer func() { <-s.cores }()
 		for {
 			i := int(next.Add(1)) - 1
@@ -47,14 +71,15 @@ func (s *Scheduler) verify(ctx context.Context, j *job, claims []*claim) {
 	}
 	var wg sync.WaitGroup
 	for range min(cap(s.cores), parts) - 1 {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			run()
-		}()
+		select {
+		case s.cores <- struct{}{}:
+			wg.Go(run)
+		default: // the others are busy
+		}
 	}
 	run()
 	wg.Wait()
+	return nil
 }
 
 // verifySome checks everything about receipts that can be checked without doing the tasks

@@ -65,8 +65,11 @@ func (l *link) audit(ctx context.Context, log *slog.Logger, s *session, a plane.
 			l.w.fail(err)
 			return err
 		}
-		l.w.metrics.audits.WithLabelValues(string(a.Kind), verdict.Outcome.String()).Inc()
-		log.Info("audited", "outcome", verdict.Outcome, "reason", verdict.Reason)
+		if v, ok = l.durable.verdict(id); !ok {
+			return nil // it was decided on meanwhile
+		}
+		l.w.metrics.audits.WithLabelValues(string(a.Kind), v.Outcome.String()).Inc()
+		log.Info("audited", "outcome", v.Outcome, "reason", verdict.Reason)
 	}
 	commit, err := l.seal(v)
 	if err != nil {

@@ -26,6 +26,9 @@ type target struct {
 	url  string
 	key  work.PublicKey // if not zero, whose key it must be
 	cell string
+	// stranger marks one that the worker's owner never named: only its bond vouches for it,
+	// so it gets no connection to other than public addresses.
+	stranger bool
 }
 
 // cellCache is the list of a place's cells as it was read last.
@@ -67,7 +70,7 @@ func (w *Worker) readCells(ctx context.Context, p *place) ([]work.Cell, error) {
 	}
 	if w.cfg.Ledger != nil {
 		if p.cells.account == "" {
-			info, err := w.fetchInfo(ctx, base, p.Key)
+			info, err := w.fetchInfo(ctx, base, target{url: p.URL, key: p.Key})
 			if err != nil {
 				return nil, err
 			}
@@ -86,7 +89,7 @@ func (w *Worker) readCells(ctx context.Context, p *place) ([]work.Cell, error) {
 
 // askCells asks a gateway for its cells. One without the route has none.
 func (w *Worker) askCells(ctx context.Context, base *url.URL) ([]work.Cell, error) {
-	b, err := w.get(ctx, base.JoinPath("/v1/cells"), maxCellsBody)
+	b, err := w.get(ctx, nil, base.JoinPath("/v1/cells"), maxCellsBody)
 	if s := new(statusError); errors.As(err, &s) && s.code == http.StatusNotFound {
 		return nil, nil
 	}
@@ -139,8 +142,9 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("HTTP status %d: is this the URL of a gateway?", e.code)
 }
 
-// get fetches a small document from a gateway. It follows no redirects.
-func (w *Worker) get(ctx context.Context, u *url.URL, limit int64) ([]byte, error) {
+// get fetches a small document from a gateway, by dial where that isn't nil. It follows no
+// redirects.
+func (w *Worker) get(ctx context.Context, dial work.DialFunc, u *url.URL, limit int64) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
@@ -148,6 +152,9 @@ func (w *Worker) get(ctx context.Context, u *url.URL, limit int64) ([]byte, erro
 		return nil, err
 	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: w.cfg.TLS.Clone(), DisableKeepAlives: true}
+	if dial != nil {
+		transport.Proxy, transport.DialContext = nil, dial
+	}
 	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(r)
 	if err != nil {

@@ -37,6 +37,9 @@ type Config struct {
 	Ledger      *witness.Ledger
 	LedgerEvery time.Duration
 	ClaimAfter  time.Duration
+	// AuditsEvery is how often the worker asks the ledger what it was drawn to audit, at
+	// most; 15 s. Where blocks come fast it asks more often.
+	AuditsEvery time.Duration
 
 	Capacity int           // bundles side by side; 4 for each processor
 	Memory   int64         // bytes; half of it may be results in flight; 512 MiB
@@ -95,6 +98,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.ClaimAfter == 0 {
 		c.ClaimAfter = 10 * time.Minute
 	}
+	if c.AuditsEvery == 0 {
+		c.AuditsEvery = 15 * time.Second
+	}
 	if c.CellsEvery == 0 {
 		c.CellsEvery = 5 * time.Minute
 	}
@@ -113,7 +119,7 @@ func (c Config) withDefaults() (Config, error) {
 		return bad("%d bytes of disk, want at least %d MiB", c.Disk, minDisk>>20)
 	case c.Drain < 0:
 		return bad("a negative time to stop")
-	case c.Failover < 0 || c.CellsEvery < 0 || c.LedgerEvery < 0 || c.ClaimAfter < 0:
+	case c.Failover < 0 || c.CellsEvery < 0 || c.LedgerEvery < 0 || c.ClaimAfter < 0 || c.AuditsEvery < 0:
 		return bad("a negative time to wait")
 	case len(c.Fallbacks) >= maxGateways:
 		return bad("%d gateways, at most %d", len(c.Fallbacks)+1, maxGateways)

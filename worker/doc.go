@@ -20,6 +20,7 @@
 //	pay.go       is the voucher worth what was done
 //	audit.go     checking others' receipts: verdicts, commitments, reveals
 //	eye.go       looking at the ledger: are the verdicts there
+//	drawn.go     audits at gateways that it has no link with
 //	owed.go      and is the pay: proofs, challenges, claims
 //	journal.go   the file that survives kill -9
 //	state.go     what the journal remembers
@@ -54,6 +55,9 @@
 // so in its log and metrics until a right one comes; Vouchers shows what to claim with. What
 // the gateway commits is compared with the vouchers on the ledger, if there is one to look at,
 // whose node is trusted for what it says.
+// Least a gateway that its owner never named. It goes there only when the ledger says that it
+// was drawn as an auditor there, under the key that the ledger has, and to public addresses
+// alone; it leases nothing, and says that it is unsure where it is shown nothing.
 // Not the kinds: one that panics, hangs, or returns too much loses its task, nothing else.
 // Not the tasks: what a kind dials goes through netguard.
 package worker

@@ -29,11 +29,14 @@ type eye struct {
 	params    witness.Params
 	paramsAt  time.Time
 	head      witness.Head
-	headAt    time.Time
+	headAt    time.Time // when the head came
+	oriented  time.Time // when it was asked for
 	blockTime time.Duration
+	measured  bool // blockTime is no guess
 	jobs      map[jobID]*watched
 	later     map[any]retry
 	strange   map[string]bool // chains that were complained about
+	drawn     drawn
 }
 
 type askedID struct {
@@ -62,14 +65,15 @@ func newEye(w *Worker, l *witness.Ledger) *eye {
 	return &eye{
 		w: w, ledger: l, kick: make(chan struct{}, 1), asked: map[askedID]bool{}, blockTime: 2 * time.Second,
 		jobs: map[jobID]*watched{}, later: map[any]retry{}, strange: map[string]bool{},
+		drawn: drawn{attended: map[party]*attendance{}},
 	}
 }
 
-// watch looks until ctx ends.
-func (e *eye) watch(ctx context.Context) {
+// watch looks until ctx ends. hard ends when the worker must stop at once.
+func (e *eye) watch(ctx, hard context.Context) {
 	fails := pause{min: time.Second, max: time.Minute}
 	for {
-		next, err := e.look(ctx)
+		next, err := e.look(ctx, hard)
 		if ctx.Err() != nil {
 			return
 		}
@@ -92,20 +96,40 @@ func (e *eye) watch(ctx context.Context) {
 }
 
 // look looks once and returns when to look again.
-func (e *eye) look(ctx context.Context) (time.Duration, error) {
-	soonest := jitter(e.w.cfg.LedgerEvery)
-	links := e.w.allLinks()
-	busy := false
-	for _, l := range links {
+func (e *eye) look(ctx, hard context.Context) (time.Duration, error) {
+	if err := e.askAudits(ctx); err != nil {
+		return 0, err
+	}
+	busy := len(e.drawn.audits) > 0
+	for _, l := range e.w.allLinks() {
 		busy = busy || len(l.durable.openVerdicts()) > 0 || len(l.durable.promised()) > 0
 	}
+	// Now and then also without a cause, to know how fast blocks come.
+	if busy || !e.measured || time.Since(e.oriented) > e.w.cfg.LedgerEvery {
+		if err := e.orient(ctx); err != nil {
+			return 0, err
+		}
+	}
+	soonest := min(jitter(e.w.cfg.LedgerEvery), e.untilAsked())
+	if !e.measured {
+		soonest = min(soonest, e.blockTime)
+	}
+	e.attendTo(ctx, hard)
 	if !busy {
 		return soonest, nil
 	}
-	if err := e.orient(ctx); err != nil {
+	if e.operator == "" {
+		var err error
+		if e.operator, err = e.ledger.Operator(ctx, e.w.cfg.Key.Public()); err != nil {
+			return 0, err
+		}
+	}
+	next, err := e.breakSilence(hard)
+	if err != nil {
 		return 0, err
 	}
-	for _, l := range links {
+	soonest = min(soonest, next)
+	for _, l := range e.w.allLinks() {
 		if l.party.chain != e.head.Chain {
 			if !e.strange[l.party.chain] {
 				e.strange[l.party.chain] = true
@@ -131,21 +155,24 @@ func (e *eye) orient(ctx context.Context) error {
 		return err
 	}
 	now := time.Now()
+	e.oriented = now
 	if n := head.Height - e.head.Height; !e.headAt.IsZero() && n > 0 && head.Chain == e.head.Chain {
 		took := now.Sub(e.headAt) / time.Duration(n)
-		e.blockTime = min(max((e.blockTime+took)/2, 50*time.Millisecond), time.Minute)
+		if e.measured {
+			took = (e.blockTime + took) / 2
+		}
+		e.blockTime, e.measured = min(max(took, 50*time.Millisecond), time.Minute), true
 	}
-	e.head, e.headAt = head, now
+	if head != e.head {
+		e.head, e.headAt = head, now
+	}
 	if now.Sub(e.paramsAt) > paramsEvery {
 		if e.params, err = e.ledger.Params(ctx); err != nil {
 			return err
 		}
 		e.paramsAt = now
 	}
-	if e.operator == "" {
-		e.operator, err = e.ledger.Operator(ctx, e.w.cfg.Key.Public())
-	}
-	return err
+	return nil
 }
 
 // until is how long it takes to a height.

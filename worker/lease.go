@@ -40,7 +40,7 @@ func (w *Worker) keep(ctx, hard context.Context, p *place) {
 			sleep(ctx, d)
 			continue
 		}
-		l, err := w.open(hard, party{s.info.Chain, s.info.Gateway, at.cell}, at.url)
+		l, err := w.open(hard, party{s.info.Chain, s.info.Gateway, at.cell}, at)
 		if err != nil {
 			s.close()
 			w.fail(err)
@@ -81,12 +81,15 @@ func (w *Worker) wrapUp(ctx, hard context.Context, l *link, s *session) {
 	for ctx.Err() == nil {
 		if s == nil {
 			var err error
-			if s, err = w.connect(ctx, target{url: l.where(), key: l.party.gateway, cell: l.party.cell}); err != nil {
+			if s, err = w.connect(ctx, l.where()); err != nil {
 				d := wait.step()
 				if ctx.Err() == nil {
-					l.log.Warn("a gateway that receipts are owed by is away; trying again", "url", l.where(), "err", err, "in", d.Round(time.Millisecond))
+					l.log.Warn("a gateway that receipts are owed by is away; trying again", "url", l.where().url, "err", err, "in", d.Round(time.Millisecond))
 				}
 				sleep(ctx, d)
+				if l.where().stranger && l.idle() {
+					return // its audits were decided meanwhile
+				}
 				continue
 			}
 			if s.info.Chain != l.party.chain || !l.acquire() {

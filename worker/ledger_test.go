@@ -30,6 +30,7 @@ type node struct {
 	mu      sync.Mutex
 	height  int64
 	records map[string]string // by path
+	refused map[string]string // by path, with status 501
 	sent    []string          // transactions, decoded as far as their types
 	onSend  func(types string)
 	down    bool
@@ -41,7 +42,7 @@ const (
 )
 
 func newNode(t testing.TB) *node {
-	n := &node{t: t, height: 100, records: map[string]string{
+	n := &node{t: t, height: 100, refused: map[string]string{}, records: map[string]string{
 		"cosmos/base/tendermint/v1beta1/node_info": `{"default_node_info":{"network":"` + chain + `"},"application_version":{}}`,
 		"cantus/work/v1/params": `{"params":{"verdict_commit_blocks":"20","verdict_reveal_blocks":"20","challenge_blocks":"10",
 			"answer_blocks":"25","grace_blocks":"100","max_samples":32,"allow_loopback":true}}`,
@@ -85,6 +86,9 @@ func (n *node) serve(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"tx_response":{"code":0,"raw_log":""}}`)
 	case strings.HasPrefix(path, "cosmos/tx/v1beta1/txs/"):
 		fmt.Fprint(w, `{"tx":{},"tx_response":{"height":"101","code":0,"raw_log":""}}`)
+	case n.refused[path] != "":
+		w.WriteHeader(http.StatusNotImplemented)
+		fmt.Fprint(w, n.refused[path])
 	case n.records[path] != "":
 		fmt.Fprint(w, n.records[path])
 	case strings.HasPrefix(path, "cantus/work/v1/workers/"):

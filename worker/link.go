@@ -50,7 +50,8 @@ type link struct {
 	sessionMu sync.Mutex
 	current   *session
 	ready     chan struct{} // closed while there is a session
-	url       string        // where the party was found last
+	at        target        // where the party was found last
+	stop      context.CancelCauseFunc
 
 	reports  chan any      // *finished, plane.Failure, plane.VerdictCommit, plane.VerdictReveal
 	kick     chan struct{} // tells the reporter to try what waits now
@@ -70,6 +71,8 @@ type whereabouts struct {
 	Gateway work.PublicKey `json:"gateway_key"`
 	Cell    string         `json:"cell,omitempty"`
 	URL     string         `json:"url"`
+	// Stranger marks a party that the worker's owner never named.
+	Stranger bool `json:"stranger,omitempty"`
 }
 
 const (
@@ -94,11 +97,11 @@ func readWhere(dir string) (whereabouts, error) {
 
 // open returns the link with a party, opening its files if that wasn't done yet. hard ends
 // when the worker must stop at once.
-func (w *Worker) open(hard context.Context, p party, url string) (*link, error) {
+func (w *Worker) open(hard context.Context, p party, at target) (*link, error) {
 	w.linksMu.Lock()
 	defer w.linksMu.Unlock()
 	if l := w.links[p]; l != nil {
-		return l, l.setURL(url)
+		return l, l.setWhere(at)
 	}
 	l := &link{
 		w: w, log: w.log.With("gateway", p.gateway.Short()), party: p, dir: filepath.Join(w.cfg.Dir, "gateways", p.dir()),
@@ -115,41 +118,44 @@ func (w *Worker) open(hard context.Context, p party, url string) (*link, error) 
 	}
 	needs := l.durable.blobs()
 	if l.spool, err = openSpool(filepath.Join(l.dir, "blobs"), w.disk, func(d artifact.Digest) int { return needs[d] }); err == nil {
-		err = l.setURL(url)
+		err = l.setWhere(at)
 	}
 	if err != nil {
 		return nil, errors.Join(err, l.durable.close())
 	}
 	w.links[p] = l
-	go func() { defer close(l.reported); l.report(hard) }()
+	reporting, stop := context.WithCancelCause(hard)
+	l.stop = stop
+	go func() { defer close(l.reported); l.report(reporting) }()
 	if n := l.durable.waiting(); n > 0 {
 		l.log.Info("receipts of an earlier time wait for a voucher", "receipts", n)
 	}
 	return l, nil
 }
 
-// setURL notes where the party is, also for the next start.
-func (l *link) setURL(url string) error {
+// setWhere notes where the party is, also for the next start. A party that the owner named
+// stays one.
+func (l *link) setWhere(at target) error {
 	l.sessionMu.Lock()
 	defer l.sessionMu.Unlock()
-	if l.url == url {
+	if l.at.url != "" && at.stranger && !l.at.stranger || l.at.url == at.url && l.at.stranger == at.stranger {
 		return nil
 	}
-	b, err := json.Marshal(whereabouts{Chain: l.party.chain, Gateway: l.party.gateway, Cell: l.party.cell, URL: url})
+	b, err := json.Marshal(whereabouts{Chain: l.party.chain, Gateway: l.party.gateway, Cell: l.party.cell, URL: at.url, Stranger: at.stranger})
 	if err == nil {
 		err = replaceFile(filepath.Join(l.dir, whereFile), append(b, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("note where a gateway is: %w", room(err))
 	}
-	l.url = url
+	l.at = target{url: at.url, key: l.party.gateway, cell: l.party.cell, stranger: at.stranger}
 	return nil
 }
 
-func (l *link) where() string {
+func (l *link) where() target {
 	l.sessionMu.Lock()
 	defer l.sessionMu.Unlock()
-	return l.url
+	return l.at
 }
 
 // recover opens the links of earlier times and returns those on which something is left
@@ -173,7 +179,7 @@ func (w *Worker) recover(hard context.Context) ([]*link, error) {
 			w.log.Warn("a gateway of an earlier time can't be looked for; what is journalled for it waits until it is worked for again", "file", path, "err", err)
 			continue
 		}
-		l, err := w.open(hard, p, v.URL)
+		l, err := w.open(hard, p, target{url: v.URL, stranger: v.Stranger})
 		if err != nil {
 			return nil, err
 		}
@@ -273,7 +279,7 @@ func (w *Worker) settleLinks() {
 			close(l.reports)
 			<-l.reported
 			if n := l.durable.waiting(); n > 0 {
-				l.log.Warn("receipts without a voucher stay in the journal; the worker reports them when it starts again", "receipts", n, "gateway_url", l.where())
+				l.log.Warn("receipts without a voucher stay in the journal; the worker reports them when it starts again", "receipts", n, "gateway_url", l.where().url)
 			}
 		})
 	}
@@ -287,6 +293,7 @@ func (w *Worker) closeLinks() error {
 	var errs []error
 	for _, l := range w.links {
 		l.dropSession()
+		l.stop(nil)
 		errs = append(errs, l.durable.close())
 	}
 	return errors.Join(errs...)

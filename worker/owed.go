@@ -160,11 +160,11 @@ func (e *eye) prove(ctx context.Context, l *link, a account, epoch work.Epoch) (
 	if p := a.proof; p != nil && p.Epoch == epoch.Number && check(*p) == nil {
 		return *p, nil
 	}
-	u, err := gatewayURL(l.where(), e.w.cfg.Insecure)
+	u, err := gatewayURL(l.where().url, e.w.cfg.Insecure)
 	if err != nil {
 		return proofRecord{}, err
 	}
-	b, err := e.w.get(ctx, u.JoinPath("v1/jobs", fmt.Sprint(uint64(epoch.Job)), "epochs", fmt.Sprint(epoch.Number), "pay", me.String()), maxProof)
+	b, err := e.w.get(ctx, e.w.dialTo(l.where()), u.JoinPath("v1/jobs", fmt.Sprint(uint64(epoch.Job)), "epochs", fmt.Sprint(epoch.Number), "pay", me.String()), maxProof)
 	if err != nil {
 		return proofRecord{}, err
 	}

@@ -72,14 +72,14 @@ func (w *Worker) connect(ctx context.Context, at target) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	info, err := w.fetchInfo(ctx, u, at.key)
+	info, err := w.fetchInfo(ctx, u, at)
 	if err != nil {
 		return nil, err
 	}
 	s := &session{info: info, here: onThisMachine(u.Hostname()), hello: plane.HelloRequest{
 		Version: plane.Clip(w.cfg.Version, 64), Kinds: w.names, Capacity: uint32(w.cfg.Capacity),
 	}}
-	if s.client, err = w.dialPlane(ctx, info); err != nil {
+	if s.client, err = w.dialPlane(ctx, info, at); err != nil {
 		return nil, err
 	}
 	reply, err := s.greet(ctx)
@@ -91,19 +91,19 @@ func (w *Worker) connect(ctx context.Context, at target) (*session, error) {
 		s.client.Close()
 		return nil, fmt.Errorf("gateway %s is of chain %q by its plane and %q by its information", at.url, reply.Chain, info.Chain)
 	}
-	if s.store, err = w.openStore(u, reply.Artifacts, s); err != nil {
+	if s.store, err = w.openStore(u, reply.Artifacts, at, s); err != nil {
 		s.client.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-// fetchInfo asks a gateway about itself. key, if it is not zero, is the one it must have.
-func (w *Worker) fetchInfo(ctx context.Context, u *url.URL, key work.PublicKey) (Info, error) {
+// fetchInfo asks a gateway, which is at u, about itself.
+func (w *Worker) fetchInfo(ctx context.Context, u *url.URL, at target) (Info, error) {
 	fail := func(err error) (Info, error) {
 		return Info{}, fmt.Errorf("ask the gateway at %s about itself: %w", u, err)
 	}
-	b, err := w.get(ctx, u.JoinPath("/v1/info"), 64<<10)
+	b, err := w.get(ctx, w.dialTo(at), u.JoinPath("/v1/info"), 64<<10)
 	if err != nil {
 		return fail(err)
 	}
@@ -114,16 +114,20 @@ func (w *Worker) fetchInfo(ctx context.Context, u *url.URL, key work.PublicKey) 
 	switch {
 	case info.Chain == "" || len(info.Chain) > 64 || info.Gateway.IsZero() || len(info.Plane) == 0:
 		return fail(errors.New("chain, key or plane is missing: is this the URL of a gateway?"))
-	case !key.IsZero() && info.Gateway != key:
-		return fail(fmt.Errorf("its key is %s, but it should be %s", info.Gateway, key))
+	case !at.key.IsZero() && info.Gateway != at.key:
+		return fail(fmt.Errorf("its key is %s, but it should be %s", info.Gateway, at.key))
 	}
 	return info, nil
 }
 
 // dialPlane tries the gateway's addresses in turn.
-func (w *Worker) dialPlane(ctx context.Context, info Info) (*plane.Client, error) {
+func (w *Worker) dialPlane(ctx context.Context, info Info, at target) (*plane.Client, error) {
 	var tried error
 	for _, address := range info.Plane[:min(len(info.Plane), 8)] {
+		if err := w.mayDial(ctx, address, at); err != nil {
+			tried = errors.Join(tried, err)
+			continue
+		}
 		c, err := plane.Dial(ctx, address, w.cfg.Key, plane.Options{
 			Gateway: info.Gateway, Insecure: w.cfg.Insecure, TLS: w.cfg.TLS, Log: w.log,
 		})
@@ -140,7 +144,7 @@ func (w *Worker) dialPlane(ctx context.Context, info Info) (*plane.Client, error
 
 // openStore opens the gateway's artifact store. It may be on the gateway's own host or on
 // a public one: a gateway can't make a worker talk to other machines near it.
-func (w *Worker) openStore(gateway *url.URL, address string, s *session) (*httpstore.Store, error) {
+func (w *Worker) openStore(gateway *url.URL, address string, at target, s *session) (*httpstore.Store, error) {
 	u, err := gatewayURL(address, w.cfg.Insecure)
 	if err != nil {
 		return nil, fmt.Errorf("the gateway's artifact store: %w", err)
@@ -153,6 +157,9 @@ func (w *Worker) openStore(gateway *url.URL, address string, s *session) (*https
 	}
 	if !strings.EqualFold(u.Hostname(), gateway.Hostname()) && (!onThisMachine(u.Hostname()) || !onThisMachine(gateway.Hostname())) {
 		t.Proxy, t.DialContext = nil, new(netguard.Guard).Dial
+	}
+	if dial := w.dialTo(at); dial != nil {
+		t.Proxy, t.DialContext = nil, dial
 	}
 	return httpstore.New(address, httpstore.Options{Token: s.bearer, Transport: t})
 }

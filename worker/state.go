@@ -398,10 +398,14 @@ func (s *state) settle(over []plane.LeaseID, earned map[work.JobID]uint64, vouch
 	return s.commit(entries...)
 }
 
-// addVerdict notes a verdict, salt included, before anybody learns of it.
+// addVerdict notes a verdict, salt included, before anybody learns of it. The first one on
+// a sample stands: it may be on the ledger already.
 func (s *state) addVerdict(v verdictRecord) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, ok := s.verdicts[v.id()]; ok {
+		return nil
+	}
 	return s.commit(entry{recordVerdict, v})
 }
 
@@ -437,6 +441,13 @@ func (s *state) judgedSince(t time.Time) bool {
 		}
 	}
 	return false
+}
+
+// empty reports whether there is nothing that must not be forgotten.
+func (s *state) empty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.pending)+len(s.jobs)+len(s.verdicts) == 0
 }
 
 // promised lists the jobs in which there is a voucher to look after.

@@ -138,7 +138,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	if w.eye == nil {
 		w.log.Info("no ledger to look at: nothing that the gateways commit is checked, and nothing is sent without them (--ledger)")
 	} else {
-		w.loops.Go(func() { w.eye.watch(seek) })
+		w.loops.Go(func() { w.eye.watch(seek, hard) })
 	}
 	select {
 	case <-ctx.Done():

@@ -169,8 +169,11 @@ type Plants struct {
 	Indices []uint64 `json:"indices"` // in the receipts tree
 }
 
-// Of is the plants as package work checks them.
+// Of is the plants as package work checks them, once they were shown.
 func (p Plants) Of(chain string, job work.JobID, epoch uint64) (work.Plants, error) {
+	if !p.Shown {
+		return work.Plants{}, fmt.Errorf("the plants of epoch %d of job %d were not shown", epoch, job)
+	}
 	out := work.Plants{Chain: chain, Job: job, Epoch: epoch, Indices: p.Indices}
 	if n, err := hex.Decode(out.Salt[:], []byte(p.Salt[:min(len(p.Salt), 2*len(out.Salt))])); err != nil || n != len(out.Salt) {
 		return work.Plants{}, fmt.Errorf("the plants of epoch %d of job %d have no salt", epoch, job)

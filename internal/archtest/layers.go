@@ -59,7 +59,7 @@ func Imports(m *Module) []Violation {
 // testSupport reports whether a directory holds what only tests use, as worktest does: it
 // may import what tests may.
 func testSupport(dir string) bool {
-	return strings.HasSuffix(dir, "test") && dir != "test" || within(dir, "internal/testnet")
+	return strings.HasSuffix(dir, "test") && dir != "test" || within(dir, "internal/testnet") || within(dir, "internal/fault")
 }
 
 func forbidden(from, to string) string {

@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -77,6 +78,11 @@ func listenFlags(cmd *cobra.Command) *node.Listen {
 	return &l
 }
 
+// pauseFlag adds the pause between blocks to a command.
+func pauseFlag(cmd *cobra.Command) *time.Duration {
+	return cmd.Flags().Duration("block-pause", 0, "how long this node waits after a block before it votes on the next; all validators should take the same (default 1.5s)")
+}
+
 func initCommand(o Options) *cobra.Command {
 	var (
 		n        genesis.Network
@@ -103,6 +109,8 @@ network's first validator.`,
 	f.StringVar(&stake, "stake", "", "what it stakes, as an `amount` like 1000note")
 	f.StringVar(&moniker, "moniker", "cantus", "this node's `name` among others")
 	f.BoolVar(&n.AllowLoopback, "allow-loopback", false, "let workers fetch from loopback addresses (one-machine networks only)")
+	f.StringArrayVar(&n.Market, "market", nil, "a parameter of the work market, `NAME=VALUE`, like challenge_blocks=300; may be repeated")
+	pause := pauseFlag(cmd)
 	listen := listenFlags(cmd)
 	_ = cmd.MarkFlagRequired("chain-id")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -130,7 +138,7 @@ network's first validator.`,
 				return err
 			}
 		}
-		if err := node.Init(home, node.Setup{Moniker: moniker, Genesis: g, Listen: *listen}); err != nil {
+		if err := node.Init(home, node.Setup{Moniker: moniker, Genesis: g, Listen: *listen, BlockPause: *pause}); err != nil {
 			return err
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "network %s founded\ngenesis %s\n", n.ChainID, node.GenesisPath(home))
@@ -304,7 +312,7 @@ runs the node, which replays every block. With --trust-height, --trust-hash and
 	f.StringVar(&trust.Hash, "trust-hash", "", "that block's `hash`, from a source you trust")
 	f.StringArrayVar(&trust.RPC, "trust-rpc", nil, "a node's RPC `address` to check against; at least two")
 	f.BoolVar(&replace, "replace-genesis", false, "only replace the genesis file of a home that is prepared and has no blocks yet")
-	listen := listenFlags(cmd)
+	listen, pause := listenFlags(cmd), pauseFlag(cmd)
 	_ = cmd.MarkFlagRequired("genesis")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		g, err := genesis.Read(path)
@@ -320,7 +328,7 @@ runs the node, which replays every block. With --trust-height, --trust-hash and
 				return err
 			}
 		} else {
-			setup.Genesis, setup.Listen = g, *listen
+			setup.Genesis, setup.Listen, setup.BlockPause = g, *listen, *pause
 			if trust.Height != 0 || trust.Hash != "" || len(trust.RPC) > 0 {
 				setup.StateSync = &trust
 			}

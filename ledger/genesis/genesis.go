@@ -70,6 +70,8 @@ type Network struct {
 	// AllowLoopback lets the network's workers fetch from loopback addresses, which
 	// only makes sense on a single machine.
 	AllowLoopback bool
+	// Market changes parameters of x/work, each NAME=VALUE as the genesis file has them.
+	Market []string
 }
 
 const (
@@ -201,7 +203,7 @@ func New(n Network) (*Genesis, error) {
 				g.Params = worktypes.DevnetParams()
 			}
 			g.Params.AllowLoopback = n.AllowLoopback
-			return g, nil
+			return g, setMarket(enc, &g.Params, n.Market)
 		}},
 	}
 	for _, e := range edits {

@@ -56,6 +56,30 @@ func TestRoundTrip(t *testing.T) {
 	require.False(t, has)
 }
 
+func TestMarket(t *testing.T) {
+	_, err := genesis.New(genesis.Network{ChainID: "cantus-test", Market: []string{"challenge_blocks=30", "max_samples=64", "challenge_deposit=5", "min_audit_bps=50"}})
+	require.NoError(t, err)
+	g, err := genesis.New(genesis.Network{ChainID: "cantus-test", Market: []string{"challenge_blocks=30", "max_samples=64"}})
+	require.NoError(t, err)
+	var state struct {
+		Work struct {
+			Params struct {
+				Challenge string `json:"challenge_blocks"`
+				Samples   int    `json:"max_samples"`
+				Open      string `json:"open_blocks"`
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal(g.AppState, &state))
+	require.Equal(t, "30", state.Work.Params.Challenge)
+	require.Equal(t, 64, state.Work.Params.Samples)
+	require.Equal(t, "300", state.Work.Params.Open, "the others stay")
+	for _, bad := range []string{"challenge_blocks", "no_such=1", "challenge_blocks=soon", "challenge_blocks=-1", "max_samples=x", "max_samples=99999999", "auditors=-1"} {
+		_, err := genesis.New(genesis.Network{ChainID: "cantus-test", Market: []string{bad}})
+		require.Error(t, err, bad)
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	addr := make([]byte, 20)
 	for name, n := range map[string]genesis.Network{

@@ -115,6 +115,9 @@ func defaultConfig(home string, s Setup) config {
 		app.RetainBlocks = genesis.DevnetRetainBlocks
 		listen = Listen{RPC: "127.0.0.1:0", P2P: "127.0.0.1:0", GRPC: "127.0.0.1:0", REST: "127.0.0.1:0", JSONRPC: "127.0.0.1:0"}
 	}
+	if s.BlockPause > 0 {
+		c.TimeoutCommit = s.BlockPause
+	}
 	if ss := s.StateSync; ss != nil {
 		comet.StateSync.Enable = true
 		comet.StateSync.RPCServers = ss.RPC

@@ -33,6 +33,7 @@ type startFlags struct {
 	home, config, ca                      *string
 	gateways, gatewayKeys, ledgers, kinds *[]string
 	failover, ledgerEvery, claimAfter     *time.Duration
+	auditsEvery                           *time.Duration
 	capacity, cpus                        *int
 	memory, disk                          *size
 	drain                                 *time.Duration
@@ -78,6 +79,7 @@ over the file.`,
 		failover:      f.Duration("failover", 30*time.Second, "how long a gateway may be away before the worker goes on with the next"),
 		ledgers:       f.StringSlice("ledger", nil, "URL of a ledger node's REST interface to look after the pay at; several by preference"),
 		ledgerEvery:   f.Duration("ledger-every", time.Minute, "how often to look at the ledger when nothing is due"),
+		auditsEvery:   f.Duration("audits-every", 15*time.Second, "how often at most to ask the ledger what to audit; oftener where blocks come fast"),
 		claimAfter:    f.Duration("claim-after", 10*time.Minute, "how long after a job's end to leave the claim to its gateway"),
 		ca:            f.String("ca", "", "PEM file of certificate authorities to trust instead of the system's"),
 		kinds:         f.StringSlice("kinds", nil, "kinds of work to do (default all: "+strings.Join(kindNames(p), ", ")+")"),
@@ -116,7 +118,7 @@ func start(c *cobra.Command, p Program, f startFlags) error {
 	}
 	cfg := worker.Config{
 		Gateway: endpoints[0].URL, GatewayKey: endpoints[0].Key, Fallbacks: endpoints[1:], Failover: *f.failover,
-		LedgerEvery: *f.ledgerEvery, ClaimAfter: *f.claimAfter, Dir: stateDir(*f.home), Capacity: *f.capacity, Memory: int64(*f.memory), Disk: int64(*f.disk),
+		LedgerEvery: *f.ledgerEvery, ClaimAfter: *f.claimAfter, AuditsEvery: *f.auditsEvery, Dir: stateDir(*f.home), Capacity: *f.capacity, Memory: int64(*f.memory), Disk: int64(*f.disk),
 		Drain: *f.drain, AllowLoopback: *f.allowLoopback, Insecure: *f.insecure, Version: p.Version, Log: log,
 	}
 	if *f.drain == 0 {

@@ -58,6 +58,26 @@ type Gateway struct {
 	Cells   []work.Cell
 }
 
+// Audit is a worker's part in the audit of a sample, and where to go for it.
+type Audit struct {
+	Job        work.JobID
+	Epoch      uint64
+	Sample     uint32
+	Status     work.SampleStatus // opened or revealing
+	Deadline   int64             // of that phase
+	Committed  bool              // the worker's commitment is in
+	Revealed   bool              // and its verdict
+	Gateway    string            // the job's gateway, by its account
+	GatewayKey work.PublicKey
+	Cell       string // of the gateway, where the job is in one
+	URL        string // of the cell, or of the gateway
+}
+
+// Pending reports whether the worker has still something to say.
+func (a Audit) Pending() bool {
+	return a.Status == work.SampleOpened || a.Status == work.SampleRevealing && a.Committed && !a.Revealed
+}
+
 // Claimed is what a worker's operator was paid in a job.
 type Claimed struct {
 	Units     uint64
@@ -319,6 +339,72 @@ func (l *Ledger) Claimed(ctx context.Context, job work.JobID, worker work.Public
 		return Claimed{}, fmt.Errorf("read what was claimed in job %d: %w", job, err)
 	}
 	return Claimed{uint64(r.Claimed.Units), uint64(r.Claimed.Plants), r.Claimed.Forfeited}, nil
+}
+
+// Audits reads what a worker was drawn to audit and is not decided.
+func (l *Ledger) Audits(ctx context.Context, worker work.PublicKey) ([]Audit, error) {
+	var r struct {
+		Audits []auditRecord `json:"audits"`
+	}
+	// One page, oldest jobs first: what doesn't fit comes when those are decided.
+	err := l.get(ctx, &r, "cantus/work/v1/workers", worker.String(), fmt.Sprintf("audits?pagination.limit=%d", maxAudits))
+	if refused := new(Refused); errors.Is(err, ErrNotFound) || errors.As(err, &refused) && refused.Code == codeUnimplemented {
+		return nil, nil // a node of an earlier version
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what worker %s was drawn to audit: %w", worker.Short(), err)
+	}
+	if len(r.Audits) > maxAudits {
+		return nil, bad("the audits of worker "+worker.Short(), fmt.Errorf("%d on a page, at most %d", len(r.Audits), maxAudits))
+	}
+	list := make([]Audit, len(r.Audits))
+	for i, a := range r.Audits {
+		if list[i], err = a.plain(); err != nil {
+			return nil, bad(fmt.Sprintf("audit %d of worker %s", i, worker.Short()), err)
+		}
+	}
+	return list, nil
+}
+
+const (
+	maxAudits    = 1000
+	maxPlaceURL  = 512
+	maxPlaceName = 64
+)
+
+type auditRecord struct {
+	Job       natural `json:"job"`
+	Epoch     natural `json:"epoch"`
+	Sample    uint32  `json:"sample"`
+	Status    string  `json:"status"`
+	Deadline  number  `json:"deadline"`
+	Committed bool    `json:"committed"`
+	Revealed  bool    `json:"revealed"`
+	Gateway   string  `json:"gateway"`
+	Key       []byte  `json:"gateway_key"`
+	Cell      string  `json:"cell"`
+	URL       string  `json:"url"`
+}
+
+func (r auditRecord) plain() (Audit, error) {
+	k, err := work.KeyFromBytes(r.Key)
+	if err != nil {
+		return Audit{}, fmt.Errorf("the gateway's key: %w", err)
+	}
+	status := sampleStatuses[r.Status]
+	switch {
+	case status != work.SampleOpened && status != work.SampleRevealing:
+		return Audit{}, fmt.Errorf("status %.40q is none of an audit under way", r.Status)
+	case len(r.URL) > maxPlaceURL || len(r.Cell) > maxPlaceName:
+		return Audit{}, fmt.Errorf("a URL of %d characters and a cell of %d, at most %d and %d", len(r.URL), len(r.Cell), maxPlaceURL, maxPlaceName)
+	}
+	if err := CheckAddress(r.Gateway); err != nil {
+		return Audit{}, err
+	}
+	return Audit{
+		Job: work.JobID(r.Job), Epoch: uint64(r.Epoch), Sample: r.Sample, Status: status, Deadline: int64(r.Deadline),
+		Committed: r.Committed, Revealed: r.Revealed, Gateway: r.Gateway, GatewayKey: k, Cell: r.Cell, URL: r.URL,
+	}, nil
 }
 
 // Operator reads whose a worker is.

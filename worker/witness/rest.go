@@ -186,8 +186,9 @@ func (l *Ledger) askNode(ctx context.Context, node *url.URL, method string, body
 
 // The codes of gRPC that matter here.
 const (
-	codeNotFound    = 5
-	codeUnavailable = 14
+	codeNotFound      = 5
+	codeUnimplemented = 12
+	codeUnavailable   = 14
 )
 
 // refusal reads an error. What has no code came from something between here and a node.

@@ -268,7 +268,8 @@ func FuzzRecords(f *testing.F) {
 		`{"epoch":{"job":"1","number":"1","receipts_root":"","pay_root":"","samples":[{"slots":[{}]}]}}`,
 		`{"claimed":{"units":"1"}}`, `{"worker":{"operator":"cantus1qqqsyqcyq5rqwzqfpg9scrgwpugpzysnkh99gq"}}`,
 		`{"gateway":{"key":"","cells":[{"name":"a"}]}}`, `{"challenges":[{"job":"1","worker":"AA=="}]}`,
-		`{"params":{"verdict_commit_blocks":"1"}}`, `{"code":5,"message":"x"}`, `{"base_fee":"1e9"}`,
+		`{"params":{"verdict_commit_blocks":"1"}}`,
+		`{"audits":[{"job":"1","epoch":"1","sample":2,"status":"SAMPLE_STATUS_OPENED","deadline":"9","gateway":"cantus1qqqsyqcyq5rqwzqfpg9scrgwpugpzysnkh99gq","gateway_key":"AQ==","cell":"a","url":"https://x"}]}`, `{"code":5,"message":"x"}`, `{"base_fee":"1e9"}`,
 	} {
 		f.Add([]byte(seed), uint16(200))
 	}
@@ -287,6 +288,11 @@ func FuzzRecords(f *testing.F) {
 		_, _ = l.Claimed(ctx, 1, work.PublicKey{1})
 		_, _ = l.Gateway(ctx, "cantus1qqqsyqcyq5rqwzqfpg9scrgwpugpzysnkh99gq")
 		_, _ = l.Challenged(ctx, 1, work.PublicKey{1})
+		audits, err := l.Audits(ctx, work.PublicKey{1})
+		require.True(t, err == nil || audits == nil)
+		for _, a := range audits {
+			require.True(t, !a.GatewayKey.IsZero() && len(a.URL) <= 512)
+		}
 		_, err = l.Head(ctx)
 		require.False(t, errors.Is(err, context.Canceled))
 		_ = l.Send(ctx, "", witness.Exec("x"))

@@ -18,6 +18,7 @@ func (AppModule) AutoCLIOptions() *autocliv1.ModuleOptions {
 				{RpcMethod: "Worker", Use: "worker [key]", Short: "Show a worker by its key in hexadecimal", PositionalArgs: args("key")},
 				{RpcMethod: "Workers", Use: "workers", Short: "List the workers: all, an operator's, or the active ones of a kind",
 					Example: "cantus query work workers --kind crawl/1"},
+				{RpcMethod: "Audits", Use: "audits [worker]", Short: "List the audits that a worker was drawn for and that are not decided", PositionalArgs: args("worker")},
 				{RpcMethod: "Gateway", Use: "gateway [address]", Short: "Show a gateway", PositionalArgs: args("address")},
 				{RpcMethod: "Gateways", Use: "gateways", Short: "List the gateways"},
 				{RpcMethod: "Job", Use: "job [id]", Short: "Show a job: its terms, its progress, where its escrow went", PositionalArgs: args("id")},

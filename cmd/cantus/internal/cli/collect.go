@@ -60,7 +60,7 @@ func shownPlants(ctx context.Context, gw *api.Client, chain string, epochs []wor
 		if !e.PlantsShown {
 			continue
 		}
-		p, err := gw.Plants(ctx, e.Job, e.Number)
+		p, err := plantsOf(ctx, gw, e)
 		if err != nil {
 			return nil, err
 		}
@@ -71,6 +71,25 @@ func shownPlants(ctx context.Context, gw *api.Client, chain string, epochs []wor
 		all = append(all, plants)
 	}
 	return all, nil
+}
+
+// plantsOf asks until the gateway has read on the ledger, as the caller has, that its plants
+// were shown: until then it hands out neither them nor the epoch's receipts.
+func plantsOf(ctx context.Context, gw *api.Client, e work.Epoch) (api.Plants, error) {
+	for began := time.Now(); ; {
+		p, err := gw.Plants(ctx, e.Job, e.Number)
+		if err != nil || p.Shown {
+			return p, err
+		}
+		if time.Since(began) > lostTime {
+			return p, fmt.Errorf("the ledger was shown the plants of epoch %d of job %d, and the gateway does not hand them out: it does not follow the ledger, so try again later", e.Number, e.Job)
+		}
+		select {
+		case <-ctx.Done():
+			return p, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // collect writes the dataset of a job that is final and registers it.

@@ -36,7 +36,7 @@ type gatewayFlags struct {
 	listen, plane, websocket, advertise string
 	tls                                 tlsFlags
 	claim                               bool
-	artifacts                           string
+	artifacts, networks                 string
 	quota                               size
 	drain                               time.Duration
 	decoys                              []string
@@ -71,6 +71,7 @@ func (f *gatewayFlags) add(s *pflag.FlagSet) {
 	s.DurationVar(&f.drain, "drain", 30*time.Second, "how long tasks that are out may take to come in when the gateway is told to stop; 0 to stop at once")
 	s.StringArrayVar(&f.decoys, "decoy-key", nil, "key `file` of an enrolled worker in the gateway's own hands that plants receipts for auditors to find (repeatable)")
 	s.IntVar(&f.plants, "plants", 0, "plants in `basis points` of all receipts (default 50 where there are decoys, -1 for none)")
+	s.StringVar(&f.networks, "networks", "", "table of which network an address is in, to hold workers to the one that they declare: a `file` of lines like 203.0.113.0/24 AS64500")
 	l := &f.limits
 	s.Float64Var(&l.Requests, "limit-requests", 500, "requests a second from one address; below 0 for no limit, as for all limits")
 	s.Float64Var(&l.Proofs, "limit-proofs", 50, "pages of receipts and proofs of pay a second to one address")
@@ -159,6 +160,11 @@ func (g *globals) runGateway(cmd *cobra.Command, f gatewayFlags) error {
 			return fmt.Errorf("--decoy-key: %w", err)
 		}
 		cfg.Decoys = append(cfg.Decoys, k)
+	}
+	if f.networks != "" {
+		if cfg.Networks, err = gateway.LoadNetworks(f.networks); err != nil {
+			return fmt.Errorf("--networks: %w", err)
+		}
 	}
 	var closer io.Closer
 	if cfg.Artifacts, closer, err = openArtifacts(ctx, f.artifacts, int64(f.quota)); err != nil {

@@ -22,7 +22,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"cosmossdk.io/math"
-	banktypes "github.com/cosmos/cosmos-sdk/x/bank/types"
 
 	"github.com/cantus-network/cantus/cmd/cantus/internal/cli"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/home"
@@ -55,14 +54,18 @@ type world struct {
 	market.View
 }
 
-func startWorld(t *testing.T, workers int) *world {
+func startWorld(t *testing.T, workers int, set ...func(*localnet.Options)) *world {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("runs a whole network")
 	}
 	w := &world{t: t, home: home.Dir(filepath.Join(t.TempDir(), "home"))}
+	o := localnet.Options{Home: w.home, Workers: workers, Version: "test", Log: slog.New(slog.DiscardHandler)}
+	for _, f := range set {
+		f(&o)
+	}
 	var err error
-	w.net, err = localnet.Start(t.Context(), localnet.Options{Home: w.home, Workers: workers, Version: "test", Log: slog.New(slog.DiscardHandler)})
+	w.net, err = localnet.Start(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.net.Close()) })
 	w.ring, err = keys.OpenUnencrypted(w.home.Keyring())
@@ -81,25 +84,22 @@ func (w *world) run(args ...string) []byte {
 	c := cli.Root("test")
 	c.SetOut(&out)
 	c.SetArgs(append(args, "--home", string(w.home)))
-	require.NoError(w.t, c.ExecuteContext(w.t.Context()), "cantus %s", strings.Join(args, " "))
+	require.NoError(w.t, c.ExecuteContext(w.t.Context()), "cantus %s\n%s", strings.Join(args, " "), out.String())
 	return out.Bytes()
 }
 
 // outsider enrols a worker that this test runs itself, with the given view of the web.
 func (w *world) outsider(name string, dial work.DialFunc) work.PublicKey {
-	t, ctx := w.t, w.t.Context()
-	_, err := keys.Create(w.ring, name)
-	require.NoError(t, err)
-	operator, err := keys.Find(w.ring, name)
-	require.NoError(t, err)
-	treasury, err := keys.Find(w.ring, localnet.AccountBuyer)
-	require.NoError(t, err)
-	_, err = w.client.Send(ctx, treasury.Name, &banktypes.MsgSend{
-		FromAddress: treasury.Address.String(), ToAddress: operator.Address.String(), Amount: chain.Coins(chain.Notes(1000)),
-	})
-	require.NoError(t, err)
 	key, err := work.GenerateKey(rand.Reader)
-	require.NoError(t, err)
+	require.NoError(w.t, err)
+	w.join(name, key, func(c *worker.Config) { c.Dial = dial })
+	return key.Public()
+}
+
+// join enrols a worker under an operator of its own, and runs it in this process.
+func (w *world) join(name string, key work.PrivateKey, set func(*worker.Config)) keys.Account {
+	t, ctx := w.t, w.t.Context()
+	operator := w.fund(name, 1000)
 	sig, err := key.SignEnrollment(w.client.ChainID(), operator.Address.String())
 	require.NoError(t, err)
 	p, err := w.Params(ctx)
@@ -108,15 +108,19 @@ func (w *world) outsider(name string, dial work.DialFunc) work.PublicKey {
 		Key: key.Public(), Signature: sig, Kinds: []work.Name{"crawl/1"}, Network: name, Region: "here", Bond: p.MinWorkerBond,
 	}})
 	require.NoError(t, err)
-	wk, err := worker.New(worker.Config{
-		Gateway: w.net.Info().Gateway, Key: key, Dir: filepath.Join(t.TempDir(), name), Kinds: all.Kinds(), Dial: dial, Drain: time.Second,
-	})
+	c := worker.Config{
+		Gateway: w.net.Info().Gateway, Key: key, Dir: filepath.Join(t.TempDir(), name), Kinds: all.Kinds(), Drain: time.Second,
+	}
+	if set != nil {
+		set(&c)
+	}
+	wk, err := worker.New(c)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- wk.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
-	return key.Public()
+	return operator
 }
 
 const words = `the network escrows what a buyer pays and lets workers who do not know each other fetch
@@ -124,7 +128,7 @@ every page while auditors whom nobody could predict look at some of them again a
 altered one loses the bond that was posted before the work began so that an honest answer is
 always the cheapest one to give and a false one is paid by its author alone`
 
-// site serves pages that link to each other. Those with an odd number say something new at
+// site serves pages that link to each other, other ones on each host. Those with an odd number say something new at
 // each request: a date, a counter, a nonce, an advertisement.
 func site(t *testing.T, pages int) *httptest.Server {
 	var served atomic.Int64
@@ -140,7 +144,7 @@ func site(t *testing.T, pages int) *httptest.Server {
 		// Slow enough that no worker has all to itself.
 		time.Sleep(20 * time.Millisecond)
 		rw.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprintf(rw, "<!doctype html><html lang=en><title>Page %d</title><body><h1>Page %d</h1>", n, n)
+		fmt.Fprintf(rw, "<!doctype html><html lang=en><title>Page %d</title><body><h1>Page %d of %s</h1>", n, n, r.Host)
 		if n%2 == 1 {
 			fmt.Fprintf(rw, "<p>Seen %d times; it is %s.</p><p>Sponsored: offer %d</p>", served.Add(1), time.Now().Format(time.RFC3339Nano), served.Add(1))
 		}

@@ -112,6 +112,9 @@ func (k *Keeper) open(ctx context.Context, e *types.Epoch, o types.Opening, pool
 		s.Slots = append(s.Slots, types.AuditorSlot{Auditor: a[:]})
 		emit(ctx, types.EventAuditorDrawn, types.AttrJob, e.Job, types.AttrEpoch, e.Number, types.AttrSample, o.Sample, types.AttrWorker, a)
 	}
+	if err := k.listAudits(ctx, *e, o.Sample); err != nil {
+		return err
+	}
 	return k.wakeAt(ctx, *e, s.Deadline)
 }
 

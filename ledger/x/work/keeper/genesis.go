@@ -148,6 +148,9 @@ func (k *Keeper) importJobs(ctx context.Context, g *types.GenesisState) error {
 		if err := k.requeue(ctx, e); err != nil {
 			return err
 		}
+		if err := k.listEpochAudits(ctx, e); err != nil {
+			return err
+		}
 	}
 	for _, c := range g.Claimed {
 		if err := k.setClaim(ctx, c); err != nil {

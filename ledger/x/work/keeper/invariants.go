@@ -33,6 +33,7 @@ type bookkeeper struct {
 	workers    map[string]uint64
 	cellJobs   map[cellName]uint64
 	charges    map[string]uint32 // by worker
+	audits     map[drawnAudit]bool
 }
 
 type jobTally struct {
@@ -55,14 +56,14 @@ func (k *Keeper) Invariants(ctx context.Context) (Books, error) {
 	b := &bookkeeper{
 		Books: Books{Escrow: zero, Payable: zero, Bonds: zero, Deposits: zero},
 		jobs:  map[uint64]*jobTally{}, openJobs: map[string]uint64{}, challenged: map[string]uint32{}, workers: map[string]uint64{},
-		cellJobs: map[cellName]uint64{}, charges: map[string]uint32{},
+		cellJobs: map[cellName]uint64{}, charges: map[string]uint32{}, audits: map[drawnAudit]bool{},
 	}
 	var err error
 	if b.Burned, err = k.burned.Get(ctx); err != nil {
 		return b.Books, fmt.Errorf("read what was burned: %w", err)
 	}
 	for _, check := range []func(context.Context, *bookkeeper) error{
-		k.tallyClaims, k.tallyChallenges, k.checkJobs, k.checkWorkers, k.checkGateways,
+		k.tallyClaims, k.tallyChallenges, k.checkJobs, k.checkAudits, k.checkWorkers, k.checkGateways,
 	} {
 		if err := check(ctx, b); err != nil {
 			return b.Books, err
@@ -199,6 +200,7 @@ func (k *Keeper) checkEpochs(ctx context.Context, b *bookkeeper, j types.Job) er
 			plants += e.PlantUnits
 		}
 		b.checkPlants(e)
+		b.tallyAudits(e)
 		if done := id.K2() <= j.EpochsSettled; done != (e.Status == types.EpochStatus_EPOCH_STATUS_SETTLED) {
 			b.broken("job %d: %d epochs settled, but epoch %d is %s", j.Id, j.EpochsSettled, id.K2(), e.Status)
 		}

@@ -13,6 +13,9 @@ import (
 // found false is only charged, which keeps its bond here until the plants are shown.
 func (k *Keeper) conclude(ctx context.Context, e *types.Epoch, i uint32, status types.SampleStatus) error {
 	s := &e.Samples[i]
+	if err := k.unlistAudits(ctx, *e, i); err != nil {
+		return err
+	}
 	s.Status = status
 	s.Deadline = 0
 	signed, err := work.DecodeReceipt(s.Receipt)

@@ -6,6 +6,7 @@
 //	msg_*.go       the messages, by who sends them
 //	roster.go      the active workers of each kind, and drawing auditors from them
 //	audit.go       an epoch from its beacon to its decision
+//	drawn.go       which audits a worker was drawn for
 //	judge.go       what a decided sample brings its worker and its auditors
 //	plants.go      showing an epoch's plants, and what they change
 //	cells.go       a gateway's cells, and who may act for it in a job
@@ -50,6 +51,7 @@ type (
 	dueEpoch    = collections.Triple[int64, uint64, uint64]
 	dueID       = collections.Pair[int64, uint64]
 	dueBond     = collections.Pair[int64, []byte]
+	auditKey    = collections.Quad[[]byte, uint64, uint64, uint32] // auditor, job, epoch, sample
 )
 
 // Keeper holds the market's state.
@@ -78,6 +80,7 @@ type Keeper struct {
 	challenges collections.Map[uint64, types.Challenge]
 	targets    collections.Map[workerOfJob, uint64] // the open challenge for a worker in a job
 	burned     collections.Item[math.Int]
+	audits     collections.KeySet[auditKey] // of samples that are open or revealing, by auditor
 
 	// The roster numbers the active workers of each kind densely from 0.
 	roster     collections.Map[kindPlace, []byte]
@@ -134,6 +137,8 @@ func NewKeeper(
 		challenges: collections.NewMap(sb, types.ChallengesPrefix, "challenges", collections.Uint64Key, codec.CollValue[types.Challenge](cdc)),
 		targets:    collections.NewMap(sb, types.ChallengeTargetsPrefix, "challenge_targets", ofJob, collections.Uint64Value),
 		burned:     collections.NewItem(sb, types.BurnedPrefix, "burned", sdk.IntValue),
+		audits: collections.NewKeySet(sb, types.AuditsPrefix, "audits",
+			collections.QuadKeyCodec(collections.BytesKey, collections.Uint64Key, collections.Uint64Key, collections.Uint32Key)),
 
 		beacons:      collections.NewKeySet(sb, types.BeaconQueuePrefix, "beacon_queue", due3),
 		epochQueue:   collections.NewKeySet(sb, types.EpochQueuePrefix, "epoch_queue", due3),

@@ -15,8 +15,9 @@ type Migrator struct{ k *Keeper }
 func NewMigrator(k *Keeper) Migrator { return Migrator{k} }
 
 // Migrate1to2 brings plants, fines for outvoted auditors and probation: it sets their
-// parameters. Records need no change: what they lack is zero, which means no cells, no
-// commitment to plants and nobody on probation in the epochs that are there.
+// parameters, and lists the audits that are under way by auditor. Records need no change:
+// what they lack is zero, which means no cells, no commitment to plants and nobody on
+// probation in the epochs that are there.
 func (m Migrator) Migrate1to2(ctx sdk.Context) error {
 	p, err := m.k.Params(ctx)
 	if err != nil {
@@ -31,5 +32,11 @@ func (m Migrator) Migrate1to2(ctx sdk.Context) error {
 	if err := p.Validate(); err != nil {
 		return fmt.Errorf("migrate the work market's parameters: %w", err)
 	}
-	return m.k.params.Set(ctx, p)
+	if err := m.k.params.Set(ctx, p); err != nil {
+		return err
+	}
+	if err := m.k.relistAudits(ctx); err != nil {
+		return fmt.Errorf("list the audits that are under way: %w", err)
+	}
+	return nil
 }

@@ -106,6 +106,22 @@ func (q queryServer) workersOf(ctx context.Context, r *types.QueryWorkersRequest
 	return &types.QueryWorkersResponse{Workers: list, Pagination: next}, err
 }
 
+// Audits finds the way to a job's gateway anew for each job, not for each sample.
+func (q queryServer) Audits(ctx context.Context, r *types.QueryAuditsRequest) (*types.QueryAuditsResponse, error) {
+	key, err := work.ParseKey(r.Worker)
+	if err != nil {
+		return nil, badRequest(err)
+	}
+	found := auditReader{k: q.k}
+	list, next, err := query.CollectionPaginate(ctx, q.k.audits, page(r.Pagination),
+		func(at auditKey, _ collections.NoValue) (types.Audit, error) { return found.read(ctx, at) },
+		func(o *query.CollectionsPaginateOptions[auditKey]) {
+			prefix := collections.QuadPrefix[[]byte, uint64, uint64, uint32](key[:])
+			o.Prefix = &prefix
+		})
+	return &types.QueryAuditsResponse{Audits: list, Pagination: next}, err
+}
+
 func (q queryServer) Gateway(ctx context.Context, r *types.QueryGatewayRequest) (*types.QueryGatewayResponse, error) {
 	addr, _, err := q.k.account(r.Address)
 	if err != nil {

@@ -288,6 +288,11 @@ func (k *Keeper) void(ctx context.Context, job, number uint64) error {
 			return err
 		}
 	}
+	for i := range e.Samples {
+		if err := k.unlistAudits(ctx, e, uint32(i)); err != nil {
+			return err
+		}
+	}
 	e.Status = types.EpochStatus_EPOCH_STATUS_VOID
 	e.Deadline = 0
 	emit(ctx, types.EventEpochVoid, types.AttrJob, job, types.AttrEpoch, number)

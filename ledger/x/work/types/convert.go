@@ -96,6 +96,11 @@ func (s Sample) Decided() bool {
 	return false
 }
 
+// InAudit reports whether the sample's auditors have still something to say.
+func (s Sample) InAudit() bool {
+	return s.Status == SampleStatus_SAMPLE_STATUS_OPENED || s.Status == SampleStatus_SAMPLE_STATUS_REVEALING
+}
+
 // Live reports whether the job may still get epochs or has some that are not final.
 func (j Job) Live() bool {
 	return j.Status == JobStatus_JOB_STATUS_OPEN || j.Status == JobStatus_JOB_STATUS_CLOSING

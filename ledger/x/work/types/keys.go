@@ -46,4 +46,5 @@ var (
 	JobQueuePrefix         = collections.NewPrefix(23)
 	ChallengeQueuePrefix   = collections.NewPrefix(24)
 	UnbondingQueuePrefix   = collections.NewPrefix(25)
+	AuditsPrefix           = collections.NewPrefix(26)
 )
