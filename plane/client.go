@@ -27,6 +27,8 @@ type Options struct {
 	Insecure bool
 	// TLS is what tls:// and wss:// use; nil for the system's certificates.
 	TLS *tls.Config
+	// Dial makes the connections, after it has judged the address; nil for a net.Dialer.
+	Dial work.DialFunc
 	// ConnectTime bounds one attempt to connect, RequestTime one request that has no
 	// earlier deadline; 10 and 30 seconds if zero. A connection on which a request was not
 	// answered in its time and nothing came for another ConnectTime is given up.
@@ -42,6 +44,9 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.RequestTime, 30*time.Second)
 	setDefault(&o.ReconnectMin, 250*time.Millisecond)
 	setDefault(&o.ReconnectMax, 30*time.Second)
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -91,6 +96,7 @@ func Dial(ctx context.Context, url string, key work.PrivateKey, opts Options) (*
 		nats.Nkey(nkey, func(nonce []byte) ([]byte, error) { return signLogin(key, opts.Gateway, nonce) }),
 		nats.CustomInboxPrefix(inboxPrefix(c.worker)),
 		nats.SetCustomDialer(dialer{c}),
+		nats.SkipHostLookup(), // the dialer resolves the name, so that what it judged is what it connects to
 		nats.Timeout(opts.ConnectTime),
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(),    // it may be enrolled, or bonded again, later
@@ -314,8 +320,9 @@ type dialer struct{ c *Client }
 
 // Dial is what NATS calls.
 func (d dialer) Dial(network, address string) (net.Conn, error) {
-	nd := net.Dialer{Timeout: d.c.opts.ConnectTime, KeepAlive: 30 * time.Second}
-	conn, err := nd.DialContext(d.c.ctx, network, address)
+	ctx, cancel := context.WithTimeout(d.c.ctx, d.c.opts.ConnectTime)
+	defer cancel()
+	conn, err := d.c.opts.Dial(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ type Job struct {
 	Settled      uint64 // epochs settled
 	Units        uint64 // committed, cumulative
 	Receipts     uint64 // committed, cumulative
-	UnitsSettled uint64
+	UnitsSettled uint64 // without those of plants, which nobody is paid for
 	Finished     bool
 	SettledRoot  artifact.Digest
 	// Where the escrow went so far.

@@ -280,19 +280,3 @@ func (w *Worker) dialTo(at target) work.DialFunc {
 	}
 	return nil
 }
-
-// mayDial checks the address of a party's plane, whose client dials by itself.
-func (w *Worker) mayDial(ctx context.Context, address string, at target) error {
-	g := w.guard(at)
-	if g == nil {
-		return nil
-	}
-	u, err := url.Parse(address)
-	if err != nil {
-		return fmt.Errorf("plane %.80q: %w", address, err)
-	}
-	if _, err := g.Resolve(ctx, u.Hostname()); err != nil {
-		return fmt.Errorf("plane %.80q: %w", address, err)
-	}
-	return nil
-}

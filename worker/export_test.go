@@ -2,30 +2,13 @@ package worker
 
 import "os"
 
-// JournalledReceipts counts the receipts in a journal that somebody else may be writing.
-func JournalledReceipts(path string) int {
-	b, err := os.ReadFile(path)
-	if err != nil || len(b) < len(journalMagic) {
-		return 0
-	}
-	n := 0
-	for b = b[len(journalMagic):]; ; {
-		r, size := nextRecord(b)
-		if size == 0 {
-			return n
-		}
-		_ = r.each(func(r record) error {
-			if r.kind == recordReceipt {
-				n++
-			}
-			return nil
-		})
-		b = b[size:]
-	}
-}
+// JournalledReceipts, JournalledVouchers and JournalledProofs count records in a journal that
+// somebody else may be writing.
+func JournalledReceipts(path string) int { return journalled(path, recordReceipt) }
+func JournalledVouchers(path string) int { return journalled(path, recordVoucher) }
+func JournalledProofs(path string) int   { return journalled(path, recordProof) }
 
-// JournalledProofs counts the proofs of pay in a journal.
-func JournalledProofs(path string) int {
+func journalled(path string, kind byte) int {
 	b, err := os.ReadFile(path)
 	if err != nil || len(b) < len(journalMagic) {
 		return 0
@@ -37,7 +20,7 @@ func JournalledProofs(path string) int {
 			return n
 		}
 		_ = r.each(func(r record) error {
-			if r.kind == recordProof {
+			if r.kind == kind {
 				n++
 			}
 			return nil

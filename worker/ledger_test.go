@@ -156,6 +156,11 @@ func promised(t *testing.T) (*gateway, *node, *running) {
 	g.offer(g.bundle("", "fives"))
 	r := run(t, n.config(t, g.config(t)))
 	g.wait("it is done", done(g, 1))
+	require.Eventually(t, func() bool {
+		b, err := filepath.Glob(filepath.Join(r.cfg.Dir, "gateways", "*", "journal"))
+		require.NoError(t, err)
+		return len(b) == 1 && worker.JournalledVouchers(b[0]) == 1
+	}, 30*time.Second, time.Millisecond, "the voucher is in the worker's hands")
 	return g, n, r
 }
 

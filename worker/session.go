@@ -124,12 +124,8 @@ func (w *Worker) fetchInfo(ctx context.Context, u *url.URL, at target) (Info, er
 func (w *Worker) dialPlane(ctx context.Context, info Info, at target) (*plane.Client, error) {
 	var tried error
 	for _, address := range info.Plane[:min(len(info.Plane), 8)] {
-		if err := w.mayDial(ctx, address, at); err != nil {
-			tried = errors.Join(tried, err)
-			continue
-		}
 		c, err := plane.Dial(ctx, address, w.cfg.Key, plane.Options{
-			Gateway: info.Gateway, Insecure: w.cfg.Insecure, TLS: w.cfg.TLS, Log: w.log,
+			Gateway: info.Gateway, Insecure: w.cfg.Insecure, TLS: w.cfg.TLS, Dial: w.dialTo(at), Log: w.log,
 		})
 		if err == nil {
 			return c, nil

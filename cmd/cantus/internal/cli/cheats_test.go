@@ -195,7 +195,8 @@ func (c crawled) planted(t *testing.T, decoys []work.PublicKey) (shown, audited 
 		}
 		shown += len(e.Shown)
 		for _, s := range e.Samples {
-			if s.Plant {
+			// A merged sample fell on a receipt that another one has drawn.
+			if s.Plant && s.Status != types.SampleStatus_SAMPLE_STATUS_MERGED {
 				audited++
 				require.Equal(t, types.SampleStatus_SAMPLE_STATUS_FALSE, s.Status, "the honest majority saw through it: %v", s.Slots)
 			}

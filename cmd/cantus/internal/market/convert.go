@@ -52,7 +52,7 @@ func PlainJob(j types.Job) (work.Job, error) {
 		Escrow: j.Escrow.BigInt(), Price: j.Price.BigInt(), WorkerPrice: j.WorkerPrice.BigInt(),
 		AuditBps: j.AuditBps, EpochBlocks: j.EpochBlocks, OpenedHeight: j.OpenedHeight, ExpiryHeight: j.ExpiryHeight,
 		Status: status, Epochs: j.Epochs, Settled: j.EpochsSettled, Units: j.Units, Receipts: j.Receipts,
-		UnitsSettled: j.UnitsSettled + j.PlantUnits, Finished: j.Finished, SettledRoot: settled,
+		UnitsSettled: j.UnitsSettled, Finished: j.Finished, SettledRoot: settled,
 		Workers: j.PaidWorkers.BigInt(), GatewayFee: j.PaidGateway.BigInt(), Auditors: j.PaidAuditors.BigInt(),
 		Royalties: j.PaidRoyalties.BigInt(), Burned: j.Burned.BigInt(), Refunded: j.Refunded.BigInt(),
 	}, nil
