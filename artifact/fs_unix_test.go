@@ -25,12 +25,12 @@ func TestFullDiskIsErrFull(t *testing.T) {
 // A write that the system cuts short must leave nothing behind. The process's own limit
 // on the size of files stands in for a full disk.
 func TestFailedWriteLeavesNothing(t *testing.T) {
-	f, err := OpenFS(t.TempDir(), Options{Quota: 1 << 20})
+	f, err := OpenFS(t.TempDir(), Options{Quota: 16 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	small, large := []byte("small"), make([]byte, 1<<16)
+	small, large := []byte("small"), make([]byte, 8<<20)
 	if _, err := f.Put(t.Context(), small); err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,8 @@ func TestFailedWriteLeavesNothing(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &was); err != nil {
 		t.Skip("no limit on the size of files here:", err)
 	}
-	limit := syscall.Rlimit{Cur: 1 << 12, Max: was.Max}
+	// Well above what the testing package itself may be writing at this moment.
+	limit := syscall.Rlimit{Cur: 4 << 20, Max: was.Max}
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 		t.Skip("the size of files can't be limited here:", err)
 	}
