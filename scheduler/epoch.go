@@ -141,7 +141,9 @@ func (j *job) fix(ctx context.Context, n uint64) error {
 	}
 	rec := epochRecord{
 		Receipts: recordOf(rt.tree.Root()), Pay: recordOf(pt.tree.Root()),
-		ProbationReceipts: rt.first, ProbationUnits: rt.firstUnits,
+	}
+	if rt.firstUnits > 0 { // what is worth nothing is never drawn, so it is no part of its own
+		rec.ProbationReceipts, rec.ProbationUnits = rt.first, rt.firstUnits
 	}
 	if len(first) > 0 {
 		_ = b.Set(numberKey(spaceOrder, j.id, n), encode(orderOf(first)), nil)

@@ -30,6 +30,8 @@ func (l *link) CommitEpoch(_ context.Context, c scheduler.Commitment) error {
 			return errors.New("an empty epoch")
 		case c.ProbationReceipts > c.Receipts.Leaves || c.ProbationUnits > c.Receipts.Sum:
 			return errors.New("more on probation than there are")
+		case (c.ProbationReceipts == 0) != (c.ProbationUnits == 0):
+			return errors.New("receipts on probation without units, or units without receipts")
 		case c.Pay.Sum-c.Receipts.Sum != j.Units:
 			return fmt.Errorf("%d units in all, but %d and %d were committed", c.Pay.Sum, j.Units, c.Receipts.Sum)
 		case total.Cmp(j.Escrow) > 0:

@@ -93,6 +93,24 @@ func TestProbationFirst(t *testing.T) {
 	require.Less(t, first, all)
 }
 
+// TestProbationWithoutUnits: an epoch in which nobody earned anything, as of a crawl of a site
+// that is away, has no part on probation, since nothing of it can be drawn.
+func TestProbationWithoutUnits(t *testing.T) {
+	w := newWorld(t, nil)
+	w.probation(3, 5000)
+	h := w.hand("ann")
+	id := w.job(countSpec{Tasks: 4, Bundle: 1, Free: true}, 1<<40, 4)
+	stop := w.labour(h)
+	x := w.ended(id)
+	stop()
+	require.Empty(t, w.m.faults)
+	require.Equal(t, scheduler.PhaseDone, x.Phase, x.Reason)
+	e := w.m.job(id).epochs
+	require.NotEmpty(t, e)
+	require.Zero(t, e[0].Receipts.Sum)
+	require.Zero(t, e[0].ProbationReceipts)
+}
+
 // TestProbationOrderStays: who was on probation when an epoch was sealed comes first in its
 // tree for ever, also when nobody is any more and the gateway has started anew.
 func TestProbationOrderStays(t *testing.T) {

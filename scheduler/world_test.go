@@ -32,6 +32,7 @@ type countSpec struct {
 	Bundle uint64
 	Grow   bool // half of the tasks appear only once others are done
 	Units  uint64
+	Free   bool // results are worth nothing
 	Pad    []byte
 }
 
@@ -61,6 +62,9 @@ func (countKind) Meter(t work.Task, r work.Result) (uint64, error) {
 	c, err := work.Decode[countResult](r.Body, 64)
 	if err != nil || c.Seq != t.Seq {
 		return 0, fmt.Errorf("the result of another task: %w", err)
+	}
+	if s.Free {
+		return 0, nil
 	}
 	return s.Units + t.Seq%3, nil
 }
