@@ -46,6 +46,10 @@ func (h handler) Lease(ctx context.Context, key work.PublicKey, r plane.LeaseReq
 	return h.g.scheduler.Lease(ctx, key, r)
 }
 
+func (h handler) Part(ctx context.Context, key work.PublicKey, r plane.PartRequest) (plane.PartReply, error) {
+	return h.g.scheduler.Part(ctx, key, r)
+}
+
 func (h handler) Done(ctx context.Context, key work.PublicKey, r plane.DoneRequest) (plane.DoneReply, error) {
 	return h.g.scheduler.Done(ctx, key, r)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/gateway/api"
 	"github.com/cantus-network/cantus/scheduler"
+	"github.com/cantus-network/cantus/work"
 )
 
 // failure is an answer that is no success.
@@ -67,6 +68,16 @@ func (g *Gateway) routes(metrics http.Handler) http.Handler {
 		}
 		metrics.ServeHTTP(w, r)
 	})
+	for _, k := range g.cfg.Kinds {
+		if m, ok := k.(work.Mounter); ok {
+			m.Mount(func(pattern string, h http.Handler) {
+				handle(pattern, func(w http.ResponseWriter, r *http.Request) (any, error) {
+					h.ServeHTTP(w, r)
+					return nil, nil
+				})
+			}, work.MountEnv{Chain: g.cfg.Chain, Gateway: g.cfg.Key.Public(), Now: time.Now, Log: g.log.With("kind", k.Name())})
+		}
+	}
 	if g.cfg.Docs != nil {
 		mux.Handle("GET /docs/", http.StripPrefix("/docs", g.cfg.Docs))
 		mux.Handle("GET /{$}", http.RedirectHandler("/docs/", http.StatusFound))

@@ -134,6 +134,38 @@ func (r LeaseRequest) Check() error {
 			return fmt.Errorf("lease: %w", err)
 		}
 	}
+	if len(r.Held) > work.MaxHeld {
+		return fmt.Errorf("lease: %d things at hand, at most %d", len(r.Held), work.MaxHeld)
+	}
+	return nil
+}
+
+// Check refuses a request beyond the limits.
+func (r PartRequest) Check() error {
+	if len(r.Parts) == 0 || len(r.Parts) > MaxParts {
+		return fmt.Errorf("part: %d parts, want 1 to %d", len(r.Parts), MaxParts)
+	}
+	for _, p := range r.Parts {
+		if err := p.Lease.Check(); err != nil {
+			return fmt.Errorf("part: %w", err)
+		}
+		if len(p.Body) > work.MaxPart {
+			return fmt.Errorf("part of task %d/%d: %d bytes, at most %d", p.Lease.Job, p.Lease.Seq, len(p.Body), work.MaxPart)
+		}
+	}
+	return nil
+}
+
+// Check refuses a reply beyond the limits.
+func (r PartReply) Check() error {
+	if len(r.Stop) > MaxParts {
+		return fmt.Errorf("part: %d tasks to stop, at most %d", len(r.Stop), MaxParts)
+	}
+	for _, l := range r.Stop {
+		if err := l.Check(); err != nil {
+			return fmt.Errorf("part: %w", err)
+		}
+	}
 	return nil
 }
 

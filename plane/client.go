@@ -175,6 +175,11 @@ func (c *Client) Done(ctx context.Context, r DoneRequest) (DoneReply, error) {
 	return call[DoneReply](ctx, c, methodDone, r)
 }
 
+// Part shows what tasks have come to.
+func (c *Client) Part(ctx context.Context, r PartRequest) (PartReply, error) {
+	return call[PartReply](ctx, c, methodPart, r)
+}
+
 // Nudges gets a value when there is work to ask for. Several nudges may become one.
 func (c *Client) Nudges() <-chan struct{} { return c.nudges }
 

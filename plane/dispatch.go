@@ -172,6 +172,8 @@ func (s *Server) handle(p *peer, method string, data []byte) (reply any, err err
 		return answer(ctx, worker, data, h.Lease)
 	case methodDone:
 		return answer(ctx, worker, data, h.Done)
+	case methodPart:
+		return answer(ctx, worker, data, h.Part)
 	}
 	return nil, Errorf(CodeInvalid, "unknown request %.20q", method)
 }

@@ -20,7 +20,7 @@
 // The server is an embedded NATS server without persistence, clustering or headers. A
 // worker connects outward over TCP or WebSocket, proves with its node key that it is
 // who it says (see challenge.go), and the ledger, through Config.Authorize, says whether
-// that key is enrolled. From then on the connection may publish to the worker's own three
+// that key is enrolled. From then on the connection may publish to the worker's own four
 // request subjects and subscribe to its own inbox and nudge subject, and to nothing else.
 // The server finds the sender in the subject, so a request can't lie about it, and it
 // refuses a request that asks for its reply anywhere but in the sender's own inbox.

@@ -54,7 +54,7 @@ func FuzzHelloReply(f *testing.F) {
 }
 
 func FuzzLeaseRequest(f *testing.F) {
-	fuzz(f, LeaseRequest{Max: 3, Kinds: []work.Name{"crawl/1"}, Holding: []LeaseID{{Job: 1, Seq: 1, Attempt: 1}}})
+	fuzz(f, LeaseRequest{Max: 3, Kinds: []work.Name{"crawl/1"}, Holding: []LeaseID{{Job: 1, Seq: 1, Attempt: 1}}, Held: []artifact.Digest{artifact.Sum(nil)}})
 }
 
 func FuzzLeaseReply(f *testing.F) {
@@ -67,6 +67,14 @@ func FuzzLeaseReply(f *testing.F) {
 		Audits:  []Audit{{Epoch: 1, Sample: 2, Job: 1, Kind: "crawl/1", Seq: 2, Body: []byte("b"), Receipt: receipt, Deadline: 1}},
 		Reveals: []Reveal{{Job: 1, Epoch: 1}},
 	})
+}
+
+func FuzzPartRequest(f *testing.F) {
+	fuzz(f, PartRequest{Parts: []Part{{Lease: LeaseID{Job: 1, Seq: 2, Attempt: 1}, Body: []byte("b")}, {Lease: LeaseID{Job: 1, Seq: 3, Attempt: 1}}}})
+}
+
+func FuzzPartReply(f *testing.F) {
+	fuzz(f, PartReply{}, PartReply{Stop: []LeaseID{{Job: 1, Seq: 2, Attempt: 1}}})
 }
 
 func FuzzDoneRequest(f *testing.F) {

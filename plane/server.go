@@ -29,6 +29,7 @@ type Handler interface {
 	Hello(ctx context.Context, worker work.PublicKey, r HelloRequest) (HelloReply, error)
 	Lease(ctx context.Context, worker work.PublicKey, r LeaseRequest) (LeaseReply, error)
 	Done(ctx context.Context, worker work.PublicKey, r DoneRequest) (DoneReply, error)
+	Part(ctx context.Context, worker work.PublicKey, r PartRequest) (PartReply, error)
 }
 
 // Limits bound what the server holds and does at once. Zero fields get the defaults.

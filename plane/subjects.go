@@ -13,6 +13,7 @@ import (
 //	cantus.1.KEY.hello   requests: the worker publishes, the server subscribes
 //	cantus.1.KEY.lease
 //	cantus.1.KEY.done
+//	cantus.1.KEY.part
 //	cantus.1.KEY.in.>    replies: the server publishes, the worker subscribes
 //	cantus.1.KEY.nudge   nudges: likewise
 const (
@@ -21,9 +22,10 @@ const (
 	methodHello = "hello"
 	methodLease = "lease"
 	methodDone  = "done"
+	methodPart  = "part"
 )
 
-var methods = []string{methodHello, methodLease, methodDone}
+var methods = []string{methodHello, methodLease, methodDone, methodPart}
 
 const keyDigits = 2 * len(work.PublicKey{})
 

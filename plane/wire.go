@@ -16,6 +16,7 @@ const (
 	MaxFinished = 256     // receipts, failures, verdicts and reveals together in one report
 	MaxHolding  = 4096    // leases that a worker lists as held
 	MaxKinds    = 32      // kinds that a worker names
+	MaxParts    = 256     // parts in one message
 	MaxReason   = 200     // bytes of a reason
 )
 
@@ -51,6 +52,8 @@ type LeaseRequest struct {
 	// Holding lists the leases that the worker still works on, so that a gateway that
 	// came back knows which of its records are live.
 	Holding []LeaseID
+	// Held lists what the worker has at hand that tasks may require, such as models.
+	Held []artifact.Digest
 }
 
 // LeaseID names one lease of one task.
@@ -112,6 +115,28 @@ type Reveal struct {
 	Job    work.JobID
 	Epoch  uint64
 	Sample uint32
+}
+
+// PartRequest shows what tasks that somebody waits for have come to, and that their worker is
+// alive. A worker sends it again until it is answered, so a part may come twice.
+type PartRequest struct {
+	_     struct{} `cbor:",toarray"`
+	Parts []Part
+}
+
+// Part is a piece of a task's result in the kind's own encoding; an empty one is a sign of
+// life.
+type Part struct {
+	_     struct{} `cbor:",toarray"`
+	Lease LeaseID
+	Body  []byte
+}
+
+// PartReply lists those of the tasks that nobody waits for any more: the worker ends them
+// soon, with what is done as their results.
+type PartReply struct {
+	_    struct{} `cbor:",toarray"`
+	Stop []LeaseID
 }
 
 // DoneRequest reports finished tasks, failed tasks, verdicts and reveals. Results and

@@ -58,6 +58,16 @@ func (h *handler) onLease(f leaseFunc) {
 	h.lease = f
 }
 
+func (h *handler) Part(_ context.Context, w work.PublicKey, r plane.PartRequest) (plane.PartReply, error) {
+	var reply plane.PartReply
+	for _, p := range r.Parts {
+		if string(p.Body) == "stop" {
+			reply.Stop = append(reply.Stop, p.Lease)
+		}
+	}
+	return reply, nil
+}
+
 func (h *handler) Done(_ context.Context, w work.PublicKey, r plane.DoneRequest) (plane.DoneReply, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

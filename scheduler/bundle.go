@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/work"
 )
 
@@ -20,6 +21,7 @@ type task struct {
 	leased  bool
 	bundle  *bundle
 	avoid   []work.PublicKey // workers that could not do it
+	heard   time.Time        // of a task that somebody waits for: when its worker last was
 }
 
 // bundle is tasks that one worker does in order. While some are out the others wait, for
@@ -27,9 +29,10 @@ type task struct {
 type bundle struct {
 	id       uint64 // its first task's number
 	pace     time.Duration
-	tasks    []*task // not done, in order
-	leased   int     // how many of them are out
-	lease    uint64  // counts leases, so that a stale deadline is known for one
+	requires artifact.Digest // what a worker must hold; zero for nothing
+	tasks    []*task         // not done, in order
+	leased   int             // how many of them are out
+	lease    uint64          // counts leases, so that a stale deadline is known for one
 	worker   work.PublicKey
 	granted  time.Time
 	deadline time.Time
@@ -235,6 +238,6 @@ func (j *job) takeBack(b *bundle, lease uint64, penalty float64) {
 	}
 	j.mu.Unlock()
 	j.s.worker(worker).lose(b, penalty)
-	j.s.wake(1)
+	j.s.wake(1, b.requires)
 	j.notify()
 }

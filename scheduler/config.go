@@ -153,6 +153,7 @@ type Scheduler struct {
 
 	counted atomic.Pointer[census]
 	recount atomic.Bool // the last census missed somebody
+	wakes   atomic.Uint64
 
 	clock  clock
 	leases expiries

@@ -18,6 +18,7 @@
 //	number.go    the tasks' numbers
 //	audit.go     orders to auditors, their verdicts and reveals
 //	job.go       one job's state and its phases
+//	stream.go    parts of results that somebody waits for; what tasks require of workers
 //	plan.go      a kind's plan and its part of the database
 //	run.go       one job's loop against the ledger: seal, commit, open, relay, finish
 //	epoch.go     sealed epochs, their trees and proofs

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/plane"
 	"github.com/cantus-network/cantus/work"
 )
@@ -66,7 +67,7 @@ func (s *Scheduler) receipts(ctx context.Context, w *worker, active bool, id wor
 	}
 	if in.accepted > 0 {
 		s.m.accepted.Add(float64(in.accepted))
-		s.wake(in.wake)
+		s.wake(in.wake, artifact.Digest{})
 		j.notify()
 	}
 	if unsure != nil {
@@ -189,7 +190,7 @@ func (j *job) settle(w *worker, claims []*claim, failures []plane.Failure, now t
 
 	outcomes := make([]work.Outcome, 0, len(good)+len(bad))
 	for _, c := range good {
-		outcomes = append(outcomes, work.Outcome{Task: j.taskOf(c.task), Result: c.result, Units: c.receipt.Receipt.Units, Worker: w.key})
+		outcomes = append(outcomes, work.Outcome{Task: j.taskOf(c.task), Result: c.result, Units: c.receipt.Receipt.Units, Worker: w.key, Receipt: c.encoded})
 	}
 	for _, t := range bad {
 		if !untried[t] && j.blame(t, w.key) {
@@ -277,7 +278,7 @@ func (j *job) takeOut(w *worker, good []*claim, bad, dropped []*task, b writer, 
 		}
 		j.remove(t)
 		if len(t.bundle.tasks) == 0 {
-			_ = b.Delete(numberKey(spaceBundle, j.id, t.bundle.id), nil)
+			j.dropBundle(b, t.bundle)
 		}
 	}
 	for _, c := range good {

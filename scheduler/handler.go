@@ -65,6 +65,9 @@ func (s *Scheduler) Lease(ctx context.Context, key work.PublicKey, r plane.Lease
 	s.busy(w)
 	w.mu.Lock()
 	w.seen = now
+	if !slices.Equal(w.holds, r.Held) {
+		w.holds = slices.Clone(r.Held)
+	}
 	w.mu.Unlock()
 	for _, g := range w.missing(r.Holding, now, s.cfg.LostAfter) {
 		s.fault(w, faultLost)
@@ -74,6 +77,7 @@ func (s *Scheduler) Lease(ctx context.Context, key work.PublicKey, r plane.Lease
 
 	room := room{bundles: min(int(r.Max), plane.MaxBundles), tasks: plane.MaxTasks, bytes: replyBytes}
 	var reply plane.LeaseReply
+	wakes := s.wakes.Load()
 	// Audits before tasks: they have the shorter deadlines, and an auditor that misses one
 	// is slashed.
 	reply.Audits, reply.Reveals = s.ordersFor(w, &room, now)
@@ -89,7 +93,7 @@ func (s *Scheduler) Lease(ctx context.Context, key work.PublicKey, r plane.Lease
 	if len(reply.Bundles)+len(reply.Audits)+len(reply.Reveals) == 0 {
 		s.rest(w)
 		// What came up since is not waited for.
-		if s.hasOrders(w) {
+		if s.hasOrders(w) || s.wakes.Load() != wakes {
 			wait = minWait
 		}
 		reply.Wait = uint32(wait.Milliseconds())

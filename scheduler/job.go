@@ -185,7 +185,7 @@ func (j *job) giveUp(tasks []*task, reason string) error {
 func (j *job) setGivenUp(b writer, t *task) {
 	_ = b.Set(numberKey(spaceDone, j.id, t.seq), make([]byte, 8), nil)
 	if len(t.bundle.tasks) == 1 {
-		_ = b.Delete(numberKey(spaceBundle, j.id, t.bundle.id), nil)
+		j.dropBundle(b, t.bundle)
 	}
 }
 
@@ -289,6 +289,9 @@ func (j *job) loadBundle(k, v []byte) error {
 	}
 	now := j.s.now()
 	b := &bundle{id: lastNumber(k), pace: time.Duration(rec.Pace), worker: rec.Worker, lease: 1}
+	if err := j.loadRequirement(b); err != nil {
+		return err
+	}
 	// A clock that was set back meanwhile does not make the lease longer than it was.
 	if b.granted = j.s.clock.steady(time.UnixMilli(rec.Granted)); b.granted.After(now) {
 		b.granted = now
@@ -308,7 +311,7 @@ func (j *job) loadBundle(k, v []byte) error {
 		}
 		x := &task{seq: t.Seq, plan: t.Plan, body: t.Body, attempt: t.Attempt, tries: t.Tries, leased: t.Leased, bundle: b}
 		if t.Leased {
-			x.worker = rec.Worker
+			x.worker, x.heard = rec.Worker, now.Add(j.s.cfg.LeaseGrace)
 			b.leased++
 			j.out++
 			seqs = append(seqs, t.Seq)

@@ -15,6 +15,7 @@ import (
 //	n job                       the next task's number
 //	p job key                   the plan's own
 //	b job seq                   bundleRecord, by its first task
+//	q job seq                   what that bundle requires of its worker, if anything
 //	d job seq                   where a finished task's receipt is: its epoch, 0 for none
 //	r job epoch seq             a receipt with its task's body
 //	w job worker                account: what a worker earned so far
@@ -32,6 +33,7 @@ const (
 	spaceNumber  = 'n'
 	spacePlan    = 'p'
 	spaceBundle  = 'b'
+	spaceRequire = 'q'
 	spaceDone    = 'd'
 	spaceReceipt = 'r'
 	spaceAccount = 'w'
@@ -43,7 +45,7 @@ const (
 	spaceVerdict = 'v'
 )
 
-var jobSpaces = []byte{spaceJob, spacePlan, spaceBundle, spaceDone, spaceReceipt, spaceAccount, spaceEpoch, spacePay, spaceVerdict, spaceNumber, spaceOrder, spacePlant, spacePlants}
+var jobSpaces = []byte{spaceJob, spacePlan, spaceBundle, spaceDone, spaceReceipt, spaceAccount, spaceEpoch, spacePay, spaceVerdict, spaceNumber, spaceOrder, spacePlant, spacePlants, spaceRequire}
 
 func jobKey(space byte, job work.JobID) []byte {
 	b := make([]byte, 9, 64)

@@ -181,6 +181,7 @@ func (j *job) take(w *worker, st standing, c *census, r *room, now time.Time) (g
 		}
 		for _, b := range fresh {
 			j.addBundle(b)
+			j.setRequirement(batch, b)
 		}
 		more := j.choose(w, r, &affordable, now)
 		for _, b := range fresh {
@@ -228,7 +229,7 @@ func (j *job) choose(w *worker, r *room, affordable *uint64, now time.Time) (cho
 			break
 		}
 		n := 0
-		if !b.shuns(w.key, now) {
+		if !b.shuns(w.key, now) && w.has(b.requires) {
 			n = b.fits(int(min(uint64(r.tasks), *affordable)), r.bytes-bundleOverhead)
 		}
 		if n == 0 {
@@ -259,7 +260,7 @@ func (j *job) ask(batch writer, r *room, now time.Time) ([]*bundle, error) {
 	var fresh []*bundle
 	tasks := 0
 	for _, g := range given {
-		b := &bundle{pace: min(max(0, g.Pace), time.Hour)}
+		b := &bundle{pace: min(max(0, g.Pace), time.Hour), requires: g.Requires}
 		for _, t := range g.Tasks {
 			if t.Seq == 0 || len(t.Body) > work.MaxTask {
 				return nil, fmt.Errorf("the plan gave out task %d with %d bytes: numbers count from 1, bodies have at most %d bytes", t.Seq, len(t.Body), work.MaxTask)
@@ -307,7 +308,7 @@ func (j *job) grant(w *worker, st standing, c choice, now time.Time) plane.Bundl
 	seqs := make([]uint64, c.n)
 	for i, t := range b.tasks[:c.n] {
 		t.attempt++
-		t.worker, t.leased = w.key, true
+		t.worker, t.leased, t.heard = w.key, true, now
 		out.Tasks[i] = plane.Lease{Seq: t.seq, Attempt: t.attempt, Body: t.body}
 		seqs[i] = t.seq
 	}

@@ -38,6 +38,10 @@ func (d *door) Lease(ctx context.Context, k work.PublicKey, r plane.LeaseRequest
 	return d.now().Lease(ctx, k, r)
 }
 
+func (d *door) Part(ctx context.Context, k work.PublicKey, r plane.PartRequest) (plane.PartReply, error) {
+	return d.now().Part(ctx, k, r)
+}
+
 func (d *door) Done(ctx context.Context, k work.PublicKey, r plane.DoneRequest) (plane.DoneReply, error) {
 	return d.now().Done(ctx, k, r)
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/work"
 )
 
@@ -186,7 +187,7 @@ func (j *job) resume(ctx context.Context) error {
 	}
 	j.mu.Unlock()
 	if on && !was {
-		j.s.wake(1 << 10)
+		j.s.wake(1<<10, artifact.Digest{})
 	}
 	return nil
 }

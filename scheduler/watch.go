@@ -173,6 +173,7 @@ func (s *Scheduler) sweep() {
 		case <-tick.C:
 		}
 		s.expire(s.now())
+		s.listen(s.now())
 		if n%4 == 0 {
 			s.store.checkDisk()
 			s.measure()

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/plane"
 	"github.com/cantus-network/cantus/work"
 )
@@ -35,6 +36,7 @@ type worker struct {
 	// Who it is, see standing.go and score.go.
 	standing standing
 	kinds    []work.Name
+	holds    []artifact.Digest // what tasks may require
 	declared string
 	address  netip.Addr
 	mismatch bool
@@ -258,16 +260,20 @@ func (s *Scheduler) busy(w *worker) {
 	s.mu.Unlock()
 }
 
-// wake nudges up to n waiting workers.
-func (s *Scheduler) wake(n int) {
+// wake nudges up to n waiting workers, of those that hold something where it is required.
+func (s *Scheduler) wake(n int, requires artifact.Digest) {
 	if n <= 0 {
 		return
 	}
+	s.wakes.Add(1)
 	var keys []work.PublicKey
 	s.mu.Lock()
-	for key := range s.idle {
+	for key, w := range s.idle {
 		if len(keys) == n {
 			break
+		}
+		if !w.has(requires) {
+			continue
 		}
 		keys = append(keys, key)
 		delete(s.idle, key)

@@ -6,7 +6,7 @@
 // # Map
 //
 //	kind.go      Kind: one sort of AI work, with Task, Result, Env and Needs
-//	optional.go  what a kind may offer besides: Planner, Spoiler
+//	optional.go  what a kind may offer besides: Planner, Spoiler, Holder, Mounter
 //	receipt.go   Receipt: a worker's signed claim of one finished task
 //	voucher.go   Voucher: a gateway's signed promise of a worker's cumulative units
 //	verdict.go   Verdict: an auditor's finding, committed before it is revealed
@@ -37,6 +37,7 @@
 //	lease     a task in a worker's hands until a deadline
 //	open      to show the ledger a sampled receipt with its proof
 //	operator  owns workers and is paid for them
+//	part      a piece of a result that is shown before the task is done
 //	plant     a receipt that the gateway knows to be wrong, to see whether auditors look
 //	probation a worker's first audits, at a higher rate and with less work
 //	receipt   a worker's signed claim that a task has a result

@@ -17,6 +17,8 @@ const (
 	MaxTask   = 64 << 10  // bytes of a task's body
 	MaxResult = 4 << 20   // bytes of a result's body
 	MaxBlobs  = 64        // blobs that one result refers to
+	MaxPart   = 32 << 10  // bytes of a part that is streamed
+	MaxHeld   = 64        // things that a worker says it holds
 	MaxUnits  = 1 << 32   // units of one task
 )
 
@@ -86,6 +88,9 @@ type Needs struct {
 	UnitsPerTask uint64
 	// TaskTime is how long one task may take before its lease ends.
 	TaskTime time.Duration
+	// Silence, where it is not 0, marks tasks that somebody waits for. Their workers show by
+	// parts that they are alive, and one that is silent for longer loses its lease.
+	Silence time.Duration
 }
 
 // Env is what a kind gets from the machine that it runs on. Time, randomness, the
@@ -96,6 +101,19 @@ type Env struct {
 	Blobs artifact.Store // where blobs are put, and where an auditor finds them
 	Dial  DialFunc       // refuses addresses that the network does not allow
 	Log   *slog.Logger
+	// Stream is for whoever waits for the task; nil where nobody does, as in an audit.
+	Stream Stream
+}
+
+// Stream shows a task's result while it comes about. It is safe for concurrent use.
+type Stream interface {
+	// Send passes on a part, at most MaxPart bytes, in the kind's own encoding; it does not
+	// wait. Parts arrive in order, but one may arrive twice, and if the task goes to another
+	// worker its parts begin anew: so a part says where it belongs.
+	Send(part []byte)
+	// Stopped is closed once nobody waits for the task any more. Execute should then end
+	// soon, with what is done as its result.
+	Stopped() <-chan struct{}
 }
 
 // Kind is one sort of AI work that the network sells. Methods are safe for concurrent

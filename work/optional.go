@@ -3,6 +3,8 @@ package work
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/cantus-network/cantus/artifact"
@@ -16,6 +18,10 @@ import (
 //	Planner    the scheduler  to get a job's tasks; a kind without it takes its tasks
 //	                          one by one through its own routes
 //	Spoiler    the scheduler  to make plants, which show whether auditors look
+//	Holder     the worker     to say which models it has at hand
+//	Mounter    the gateway    for HTTP routes of the kind's own
+//
+// A Plan may offer Audience besides, if its tasks are streamed.
 
 // Planner is a kind that derives a job's tasks from its spec and from earlier results.
 type Planner interface {
@@ -38,11 +44,51 @@ type Spoiler interface {
 	Spoil(ctx context.Context, env Env, task Task, right Result) (Result, error)
 }
 
+// Holder is a kind whose tasks need something big at hand, such as a model.
+type Holder interface {
+	// Holds lists what is at hand now, at most MaxHeld. Bundle.Requires names one of them.
+	Holds() []artifact.Digest
+}
+
+// Mounter is a kind with routes of its own at a gateway.
+type Mounter interface {
+	// Mount is called once, before the gateway serves. Patterns are those of http.ServeMux.
+	// The gateway counts, logs and limits requests; everything else, errors included, is the
+	// kind's.
+	Mount(handle func(pattern string, h http.Handler), env MountEnv)
+}
+
+// MountEnv is what routes get from their gateway.
+type MountEnv struct {
+	Chain   string
+	Gateway PublicKey
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
 // PlanEnv is what a plan gets from the gateway that it runs on.
 type PlanEnv struct {
 	Now          func() time.Time
 	Blobs        artifact.Store
 	AllowPrivate func(host string) bool // the network's genesis allows this host although it is not public
+
+	// These are for plans whose tasks somebody waits for. They may be called at any time from
+	// any goroutine, but not from within the plan's own methods.
+
+	// Wake says that Next has a bundle to give now that requires this; zero for nothing.
+	Wake func(requires artifact.Digest)
+	// Holders counts the workers that could be given a bundle that requires this.
+	Holders func(artifact.Digest) int
+	// Room is how many units the escrow still covers, less what is out.
+	Room func() uint64
+}
+
+// Audience is a plan whose tasks are streamed.
+type Audience interface {
+	// Part brings a part of a task's result before the task is done; nil is a sign of life
+	// alone. It returns false when nobody waits for the task any more. Unlike a plan's other
+	// methods it may be called at any time from any goroutine.
+	Part(seq uint64, worker PublicKey, part []byte) (wanted bool)
 }
 
 // Plan is the planner of one job. The scheduler calls it from one goroutine at a time.
@@ -65,6 +111,8 @@ type Plan interface {
 type Bundle struct {
 	Tasks []Task        // without their Spec, which is the job's
 	Pace  time.Duration // from one task's start to the next one's
+	// Requires is what a worker must hold to be given the bundle; zero for nothing.
+	Requires artifact.Digest
 }
 
 // Outcome is how a task ended.
@@ -73,6 +121,8 @@ type Outcome struct {
 	Result Result // zero when Failed
 	Units  uint64
 	Worker PublicKey
+	// Receipt is the worker's, as Encode writes it; empty when Failed.
+	Receipt []byte
 	// Failed means that several workers in turn could not do the task.
 	Failed bool
 	Reason string

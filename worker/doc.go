@@ -14,6 +14,7 @@
 //	session.go   finding a gateway, logging in, the token for the artifact store
 //	lease.go     keeping sessions, asking for work, and when
 //	execute.go   a bundle's tasks, one after the other, with every limit on the kinds
+//	stream.go    parts of results, for whoever waits for them
 //	blobs.go     the artifact store that a kind sees while it runs
 //	report.go    from a finished task to a voucher: journal, report
 //	upload.go    and before that: upload, sign, or keep on disk

@@ -115,7 +115,7 @@ func (l *link) doTask(ctx context.Context, log *slog.Logger, s *session, kind wo
 	}
 	task := work.Task{Job: b.Job, Seq: t.Seq, Spec: spec, Body: t.Body}
 	start := l.w.cfg.Now()
-	f, err := l.execute(ctx, s, kind, needs, task)
+	f, err := l.execute(ctx, s, kind, needs, task, t.Attempt)
 	l.w.metrics.seconds.WithLabelValues(string(b.Kind)).Observe(l.w.cfg.Now().Sub(start).Seconds())
 	if err != nil {
 		l.w.memory.adjust(-taskMemory)
@@ -141,7 +141,7 @@ func (l *link) doTask(ctx context.Context, log *slog.Logger, s *session, kind wo
 }
 
 // execute runs a kind on a task and checks what came out.
-func (l *link) execute(ctx context.Context, s *session, kind work.Kind, needs work.Needs, task work.Task) (*finished, error) {
+func (l *link) execute(ctx context.Context, s *session, kind work.Kind, needs work.Needs, task work.Task, attempt uint32) (*finished, error) {
 	blobs := newTaskBlobs(s.store, l.spool)
 	keep := false
 	defer func() {
@@ -155,7 +155,13 @@ func (l *link) execute(ctx context.Context, s *session, kind work.Kind, needs wo
 	}
 	defer cancel()
 	result, err := protect(run, func(ctx context.Context) (work.Result, error) {
-		return kind.Execute(ctx, l.env(s, blobs, task.Job, task.Seq), task)
+		env := l.env(s, blobs, task.Job, task.Seq)
+		if needs.Silence > 0 {
+			st := l.streams.open(plane.LeaseID{Job: task.Job, Seq: task.Seq, Attempt: attempt})
+			defer l.streams.done(st)
+			env.Stream = st
+		}
+		return kind.Execute(ctx, env, task)
 	})
 	if err != nil {
 		return nil, err

@@ -217,7 +217,7 @@ func (l *link) leaseOnce(ctx, hard context.Context, p *place, s *session) (time.
 	if mayLease() {
 		free = l.w.slots.reserve(plane.MaxBundles)
 	}
-	reply, err := s.client.Lease(ctx, plane.LeaseRequest{Max: uint32(free), Kinds: l.w.names, Holding: l.held()})
+	reply, err := s.client.Lease(ctx, plane.LeaseRequest{Max: uint32(free), Kinds: l.w.names, Holding: l.held(), Held: l.w.holds()})
 	if err != nil {
 		l.w.slots.unreserve(free)
 		return 0, err
@@ -294,6 +294,7 @@ func (l *link) hold(b plane.Bundle) {
 }
 
 func (l *link) release(ids ...plane.LeaseID) {
+	l.streams.drop(ids)
 	l.holdingMu.Lock()
 	defer l.holdingMu.Unlock()
 	for _, id := range ids {

@@ -63,6 +63,7 @@ type link struct {
 	holding   map[plane.LeaseID]bool
 	auditing  map[sampleID]bool
 	unpaid    atomic.Bool
+	streams   *streams
 }
 
 // whereabouts is the file in a party's directory that says whose it is.
@@ -109,6 +110,7 @@ func (w *Worker) open(hard context.Context, p party, at target) (*link, error) {
 		reports: make(chan any, 256), kick: make(chan struct{}, 1), turn: make(chan struct{}, 1), reported: make(chan struct{}),
 		holding: map[plane.LeaseID]bool{}, auditing: map[sampleID]bool{},
 	}
+	l.streams = newStreams(l)
 	if p.cell != "" {
 		l.log = l.log.With("cell", p.cell)
 	}
@@ -127,6 +129,7 @@ func (w *Worker) open(hard context.Context, p party, at target) (*link, error) {
 	reporting, stop := context.WithCancelCause(hard)
 	l.stop = stop
 	go func() { defer close(l.reported); l.report(reporting) }()
+	go l.streams.run(reporting)
 	if n := l.durable.waiting(); n > 0 {
 		l.log.Info("receipts of an earlier time wait for a voucher", "receipts", n)
 	}

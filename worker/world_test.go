@@ -49,7 +49,11 @@ func (echo) Check(spec []byte) (work.Needs, error) {
 	if strings.HasPrefix(string(spec), "bad") {
 		return work.Needs{}, errors.New("a bad spec")
 	}
-	return work.Needs{UnitsPerTask: 1000, TaskTime: time.Minute}, nil
+	n := work.Needs{UnitsPerTask: 1000, TaskTime: time.Minute}
+	if strings.HasPrefix(string(spec), "live") {
+		n.Silence = 5 * time.Second
+	}
+	return n, nil
 }
 
 func (echo) Meter(t work.Task, r work.Result) (uint64, error) {
@@ -95,6 +99,18 @@ func (echo) Execute(ctx context.Context, env work.Env, t work.Task) (work.Result
 		if _, err := env.Dial(ctx, "tcp", "10.0.0.1:80"); err != nil {
 			return work.Result{}, err
 		}
+	case "stream": // says one thing after another until nobody listens
+		for i := 0; ; i++ {
+			env.Stream.Send(fmt.Appendf(nil, "%s %d", t.Body, i))
+			select {
+			case <-env.Stream.Stopped():
+				b, err := work.Encode(echoResult{Text: string(t.Body)})
+				return work.Result{Body: b}, err
+			case <-ctx.Done():
+				return work.Result{}, ctx.Err()
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
 	case "unput":
 		b, _ := work.Encode(echoResult{Text: string(t.Body), Blob: artifact.Sum([]byte("nowhere"))})
 		return work.Result{Body: b, Blobs: []artifact.Digest{artifact.Sum([]byte("nowhere"))}}, nil
@@ -126,6 +142,9 @@ func (echo) Execute(ctx context.Context, env work.Env, t work.Task) (work.Result
 	b, err := work.Encode(r)
 	return work.Result{Body: b, Blobs: blobs}, err
 }
+
+// Holds implements work.Holder.
+func (echo) Holds() []artifact.Digest { return []artifact.Digest{artifact.Sum([]byte("held"))} }
 
 func (echo) Verify(ctx context.Context, env work.Env, t work.Task, r work.Result) (work.Verdict, error) {
 	text, _, _ := strings.Cut(string(t.Body), ":")
@@ -161,6 +180,9 @@ type gateway struct {
 	pay         atomic.Pointer[string]
 
 	mu       sync.Mutex
+	parts    map[uint64][]string // by task
+	signs    int                 // of life
+	enough   int                 // parts of a task after which nobody listens any more
 	seq      uint64
 	bundles  []plane.Bundle
 	audits   []plane.Audit
@@ -190,6 +212,7 @@ func newGatewayOf(t testing.TB, key work.PrivateKey) *gateway {
 		t: t, key: key, store: store,
 		receipts: map[plane.LeaseID]work.SignedReceipt{}, units: map[work.JobID]uint64{},
 		failures: map[plane.LeaseID]plane.Failure{}, changed: make(chan struct{}),
+		parts: map[uint64][]string{}, enough: 10,
 	}
 	g.listen("127.0.0.1:0")
 	t.Cleanup(func() { g.plane.Close() })
@@ -298,6 +321,22 @@ func (g *gateway) Lease(_ context.Context, _ work.PublicKey, r plane.LeaseReques
 	n := min(int(r.Max), len(g.bundles))
 	reply := plane.LeaseReply{Bundles: slices.Clone(g.bundles[:n]), Audits: g.audits, Reveals: g.reveals, Wait: 20}
 	g.bundles, g.audits, g.reveals = g.bundles[n:], nil, nil
+	return reply, nil
+}
+
+func (g *gateway) Part(_ context.Context, w work.PublicKey, r plane.PartRequest) (plane.PartReply, error) {
+	defer g.lock()()
+	var reply plane.PartReply
+	for _, p := range r.Parts {
+		if len(p.Body) == 0 {
+			g.signs++
+		} else {
+			g.parts[p.Lease.Seq] = append(g.parts[p.Lease.Seq], string(p.Body))
+		}
+		if len(g.parts[p.Lease.Seq]) >= g.enough {
+			reply.Stop = append(reply.Stop, p.Lease)
+		}
+	}
 	return reply, nil
 }
 
