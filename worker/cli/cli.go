@@ -4,17 +4,18 @@ package cli
 
 import (
 	"context"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
-	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/cantus-network/cantus/internal/settings"
 	"github.com/cantus-network/cantus/work"
 	"github.com/cantus-network/cantus/worker"
 	"github.com/cantus-network/cantus/worker/witness"
@@ -104,7 +105,7 @@ it, many to a file.`,
 	account := c.Flags().Bool("account", false, "also show the address of the worker's account")
 	line := c.Flags().Bool("line", false, "with --enroll: everything on one line")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if err := settings(c); err != nil {
+		if err := configure(c); err != nil {
 			return err
 		}
 		key, err := worker.LoadKey(keyPath(*home))
@@ -154,90 +155,72 @@ challenge on the ledger takes if the gateway commits less. The worker must not b
 		Args: cobra.NoArgs,
 	}
 	home := homeFlag(c.Flags(), p)
+	asJSON := c.Flags().Bool("json", false, "as a JSON array")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if err := settings(c); err != nil {
+		if err := configure(c); err != nil {
 			return err
 		}
 		promises, err := worker.Vouchers(stateDir(*home))
 		if err != nil {
 			return err
 		}
+		type line struct {
+			Gateway work.PublicKey `json:"gateway"`
+			Job     work.JobID     `json:"job"`
+			Epoch   uint64         `json:"epoch"`
+			Units   uint64         `json:"units"`
+			Voucher string         `json:"voucher"`
+		}
+		lines := []line{}
 		for _, p := range promises {
 			b, err := p.Voucher.Encode()
 			if err != nil {
 				return err
 			}
 			v := p.Voucher.Voucher
+			if *asJSON {
+				lines = append(lines, line{v.Gateway, v.Job, v.Epoch, v.Units, hex.EncodeToString(b)})
+				continue
+			}
 			if _, err := fmt.Fprintf(c.OutOrStdout(), "%s %d %d %d %x\n", v.Gateway, v.Job, v.Epoch, v.Units, b); err != nil {
 				return err
 			}
+		}
+		if *asJSON {
+			return json.NewEncoder(c.OutOrStdout()).Encode(lines)
 		}
 		return nil
 	}
 	return c
 }
 
-// settings fills in the flags that weren't given, from the environment or else from the
+// configure fills in the flags that weren't given, from the environment or else from the
 // file that --config names (worker.toml in --home if there is one).
-func settings(c *cobra.Command) error {
+func configure(c *cobra.Command) error {
 	flags := c.Flags()
-	fromEnv := func(f *pflag.Flag) error {
-		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		v := os.Getenv(name)
-		if f.Changed || v == "" {
-			return nil
-		}
-		if err := flags.Set(f.Name, v); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		return nil
+	o := settings.Options{
+		Env: func(flag string) string { return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_")) },
+		Not: []string{"home", "config"}, // they say where the file is
 	}
-	var failed error
-	flags.VisitAll(func(f *pflag.Flag) {
-		if failed == nil && f.Name != "help" {
-			failed = fromEnv(f)
-		}
-	})
-	if failed != nil || flags.Lookup("config") == nil {
-		return failed
-	}
-	path := flags.Lookup("config").Value.String()
-	optional := path == ""
-	if optional {
-		path = filepath.Join(flags.Lookup("home").Value.String(), "worker.toml")
-	}
-	b, err := os.ReadFile(path)
-	if optional && errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read the configuration: %w", err)
-	}
-	var file map[string]any
-	if err := toml.Unmarshal(b, &file); err != nil {
-		return fmt.Errorf("read the configuration %s: %w", path, err)
-	}
-	for name, v := range file {
+	for _, name := range o.Not {
 		f := flags.Lookup(name)
-		if f == nil || name == "config" || name == "help" || name == "home" {
-			return fmt.Errorf("configuration %s: there is no setting %q: the settings are the flags that --help lists, without the dashes", path, name)
-		}
-		if f.Changed {
+		if f == nil || f.Changed {
 			continue
 		}
-		text := fmt.Sprint(v)
-		if list, ok := v.([]any); ok {
-			var parts []string
-			for _, e := range list {
-				parts = append(parts, fmt.Sprint(e))
+		if v := os.Getenv(o.Env(name)); v != "" {
+			if err := flags.Set(name, v); err != nil {
+				return fmt.Errorf("%s: %w", o.Env(name), err)
 			}
-			text = strings.Join(parts, ",")
-		}
-		if err := flags.Set(name, text); err != nil {
-			return fmt.Errorf("configuration %s: %s: %w", path, name, err)
 		}
 	}
-	return nil
+	if config := flags.Lookup("config"); config != nil {
+		o.File = config.Value.String()
+		if o.File == "" {
+			o.File, o.Optional = filepath.Join(flags.Lookup("home").Value.String(), "worker.toml"), true
+		}
+	}
+	_, err := settings.Apply(flags, o)
+	return err
 }
 
 // Main runs a command, shows its error and returns the program's exit code.

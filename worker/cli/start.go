@@ -96,7 +96,7 @@ over the file.`,
 		logFormat:     f.String("log-format", "text", "text or json"),
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if err := settings(c); err != nil {
+		if err := configure(c); err != nil {
 			return err
 		}
 		return start(c, p, flags)

@@ -210,6 +210,7 @@ var sampleStatuses = map[string]work.SampleStatus{
 	"SAMPLE_STATUS_REVEALING": work.SampleRevealing, "SAMPLE_STATUS_UPHELD": work.SampleUpheld,
 	"SAMPLE_STATUS_FALSE": work.SampleFalse, "SAMPLE_STATUS_UNDECIDED": work.SampleUndecided,
 	"SAMPLE_STATUS_UNAUDITED": work.SampleUnaudited, "SAMPLE_STATUS_MERGED": work.SampleMerged,
+	"SAMPLE_STATUS_ACCUSED": work.SampleAccused,
 }
 
 var outcomes = map[string]work.AuditOutcome{
