@@ -56,6 +56,7 @@ type Config struct {
 	Artifacts artifact.Store
 	// Cells reads the gateway's cells from the ledger; nil where it has none.
 	Cells  func(context.Context) ([]work.Cell, error)
+	Cell   string // the one that this is; empty where the gateway has none
 	Limits Limits
 	// Decoys, PlantBps and Networks are the scheduler's: see scheduler.Config.
 	Decoys   []work.PrivateKey

@@ -17,7 +17,7 @@ import (
 
 func (g *Gateway) getInfo(http.ResponseWriter, *http.Request) (any, error) {
 	info := api.Info{
-		Chain: g.cfg.Chain, Gateway: g.cfg.Address, GatewayKey: g.cfg.Key.Public(), Plane: g.plane.Load().URLs(),
+		Chain: g.cfg.Chain, Gateway: g.cfg.Address, GatewayKey: g.cfg.Key.Public(), Cell: g.cfg.Cell, Plane: g.plane.Load().URLs(),
 		Artifacts: g.url, FeeBps: g.cfg.FeeBps, Version: g.cfg.Version,
 	}
 	for _, k := range g.cfg.Kinds {

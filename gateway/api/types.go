@@ -21,8 +21,9 @@ type Info struct {
 	Chain      string         `json:"chain"`
 	Gateway    string         `json:"gateway"` // its account's address
 	GatewayKey work.PublicKey `json:"gateway_key"`
-	Plane      []string       `json:"plane"`     // where workers connect
-	Artifacts  string         `json:"artifacts"` // base URL of the artifact interface
+	Cell       string         `json:"cell,omitempty"` // of the gateway, that this is; jobs for it name it
+	Plane      []string       `json:"plane"`          // where workers connect
+	Artifacts  string         `json:"artifacts"`      // base URL of the artifact interface
 	Kinds      []work.Name    `json:"kinds"`
 	FeeBps     uint32         `json:"fee_bps"`
 	Version    string         `json:"version,omitempty"`

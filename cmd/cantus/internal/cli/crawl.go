@@ -313,7 +313,7 @@ func (j *crawlJob) order(ctx context.Context, gw *api.Client, spec []byte, budge
 		return 0, fmt.Errorf("the gateway stored the spec as %s, but its digest is %s: do not trust it", reply.Digest, digest)
 	}
 	res, err := j.session.ledger.Send(ctx, j.from, &worktypes.MsgOpenJob{
-		Buyer: buyer.Address.String(), Gateway: info.Gateway, Kind: string(crawlKind), SpecDigest: digest[:],
+		Buyer: buyer.Address.String(), Gateway: info.Gateway, Cell: info.Cell, Kind: string(crawlKind), SpecDigest: digest[:],
 		Escrow: budget, Price: price, AuditBps: bps, EpochBlocks: j.epoch, ExpiryBlocks: expiry, MaxGatewayFeeBps: rec.FeeBps,
 	})
 	if err != nil {

@@ -151,7 +151,7 @@ func (g *globals) runGateway(cmd *cobra.Command, f gatewayFlags) error {
 		Listen: f.listen, PlaneListen: f.plane, PlaneWebSocket: f.websocket, Advertise: f.advertise,
 		AllowLoopback: params.AllowLoopback, ClaimForWorkers: f.claim,
 		Docs: docs.Handler(), Version: g.version, Limits: f.limits, Drain: f.drain,
-		Cells: s.cells(me.Address), PlantBps: f.plants,
+		Cells: s.cells(me.Address), Cell: f.cell, PlantBps: f.plants,
 		Log: log, Metrics: gateway.NewRegistry(),
 	}
 	for _, path := range f.decoys {
