@@ -110,7 +110,7 @@ func (j *job) openPlan(ctx context.Context) error {
 	j.mu.Unlock()
 	plan, err := j.kind.(work.Planner).Plan(ctx, j.id, j.spec, planState{j.s.store, j.prefix}, work.PlanEnv{
 		Now: j.s.now, Blobs: j.s.cfg.Artifacts, AllowPrivate: j.s.cfg.AllowPrivate,
-		Wake: j.wakeFor, Holders: j.holders, Room: j.room,
+		Wake: j.wakeFor, Holders: j.holders, Price: j.price, Room: j.room,
 	})
 	if err != nil {
 		return fmt.Errorf("open the plan: %w", err)

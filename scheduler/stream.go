@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"fmt"
+	"math/big"
 	"slices"
 	"time"
 
@@ -142,10 +143,16 @@ func (j *job) holders(d artifact.Digest) int {
 	return n
 }
 
+// price is PlanEnv.Price.
+func (j *job) price() *big.Int { return j.view.Load().Price }
+
 // room is PlanEnv.Room.
 func (j *job) room() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.rec.Phase != PhaseRunning {
+		return 0
+	}
 	return j.affordable() * j.needs.UnitsPerTask
 }
 

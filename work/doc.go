@@ -10,6 +10,7 @@
 //	receipt.go   Receipt: a worker's signed claim of one finished task
 //	voucher.go   Voucher: a gateway's signed promise of a worker's cumulative units
 //	verdict.go   Verdict: an auditor's finding, committed before it is revealed
+//	dispute.go   SignTrace: a worker names the trace of a disputed receipt
 //	tree.go      Tree, Proof: Merkle sum trees over receipts and over cumulative units
 //	plant.go     Plants: receipts that a gateway knew to be wrong, shown afterwards
 //	cell.go      Cell: a part of a gateway; which one a worker belongs to
@@ -29,6 +30,7 @@
 //	bundle    tasks that belong together and go to one worker, in order, at a pace
 //	cell      a part of a gateway with its own workers, jobs and state
 //	commit    to post an epoch's roots on the ledger
+//	dispute   a claim on the ledger that a receipt is false, which the ledger itself decides
 //	epoch     a numbered batch of a job's receipts, committed with two roots
 //	escrow    what a buyer locked up for a job
 //	gateway   plans jobs, leases tasks, collects receipts, commits epochs
@@ -46,6 +48,7 @@
 //	settle    to make an epoch final and its pay claimable
 //	spec      what the buyer wants, in the kind's own encoding; known by its digest
 //	task      the smallest piece of a job that is leased, receipted and audited
+//	trace     a tree of hashes over every step of a computation; who disputes goes down it
 //	unit      what a kind meters and a job pays for
 //	verdict   an auditor's finding on a sampled receipt
 //	voucher   a gateway's signature over a worker's cumulative units in a job

@@ -80,6 +80,7 @@ const (
 	domainSettled    = "cantus/settled/1"
 	domainPlants     = "cantus/plants/1"
 	domainCell       = "cantus/cell/1"
+	domainTrace      = "cantus/trace/1"
 )
 
 // domainBytes is what gets signed or hashed: the domain, a zero byte, the message. No

@@ -82,6 +82,7 @@ const (
 	SampleUndecided SampleStatus = "undecided"
 	SampleUnaudited SampleStatus = "unaudited"
 	SampleMerged    SampleStatus = "merged"
+	SampleAccused   SampleStatus = "accused" // found false, and may be proved so until its epoch settles
 )
 
 // Epoch is a commitment as the ledger has it.
@@ -94,6 +95,7 @@ type Epoch struct {
 	CommitHeight  int64
 	SettledHeight int64
 	Deadline      int64
+	DisputeUntil  int64 // below this height its receipts may be disputed; 0 until its audits are over, and where they may not
 	Beacon        [32]byte
 	Samples       []Sample
 	Label         Label
@@ -110,6 +112,7 @@ type Sample struct {
 	Unit    uint64
 	Status  SampleStatus
 	Receipt []byte // the signed receipt, once opened
+	Plant   bool   // its gateway has shown that it is one
 	Slots   []Slot
 	// Deadline is the height at which its present phase ends.
 	Deadline int64

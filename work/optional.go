@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/big"
 	"net/http"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 //	Spoiler    the scheduler  to make plants, which show whether auditors look
 //	Holder     the worker     to say which models it has at hand
 //	Mounter    the gateway    for HTTP routes of the kind's own
+//	Disputer   the worker     to prove on the ledger whose result is right
 //
 // A Plan may offer Audience besides, if its tasks are streamed.
 
@@ -48,6 +50,44 @@ type Spoiler interface {
 type Holder interface {
 	// Holds lists what is at hand now, at most MaxHeld. Bundle.Requires names one of them.
 	Holds() []artifact.Digest
+}
+
+// Errors of a Disputer that its caller tells apart.
+var (
+	// ErrNoTrace is returned by Trace.Root where no computation of the task gives a result of
+	// this form: the ledger sees that without a trace. Head works then, the rest does not.
+	ErrNoTrace = errors.New("no computation of the task gives such a result")
+	// ErrNoRoom is returned by Disputer.Trace while traces that are open hold the memory that
+	// another one needs. It must not be waited for: whoever holds them may be the caller.
+	ErrNoRoom = errors.New("no room for another trace while others are open")
+)
+
+// Disputer is a kind whose results the ledger's referee decides on when they are disputed.
+type Disputer interface {
+	// Trace gets ready to compute a task's result again, step by step, as the referee knows
+	// the steps. It goes by the bodies alone, as the referee does: the task's Spec may be
+	// missing. What it returns is closed by the caller.
+	Trace(ctx context.Context, task Task, result Result) (Trace, error)
+}
+
+// Trace is all steps of the computation whose outcome a result claims to be, in a tree of
+// hashes: its leaves, on level 0, are the steps, and each node has 16 children, the last one
+// of a level perhaps fewer. It takes the result's word only for what earlier steps gave, so
+// that it is the same for everybody. It is used by one goroutine at a time; methods may take
+// as long as the computation.
+type Trace interface {
+	// Head is what the ledger must be shown of what the computation goes by, say a model.
+	Head(ctx context.Context) ([]byte, error)
+	// Root is the hash of all of it.
+	Root(ctx context.Context) (artifact.Digest, error)
+	// Children are the hashes of a node's children.
+	Children(ctx context.Context, level uint32, node uint64) ([]artifact.Digest, error)
+	// Open is what the ledger must be shown to compute a step.
+	Open(ctx context.Context, leaf uint64) ([]byte, error)
+	// Contradiction finds a position at which the result is not what its own trace gives, and
+	// what the ledger must be shown to see that. A result is true where none is found.
+	Contradiction(ctx context.Context) (position uint64, opening []byte, found bool, err error)
+	Close()
 }
 
 // Mounter is a kind with routes of its own at a gateway.
@@ -79,6 +119,8 @@ type PlanEnv struct {
 	Wake func(requires artifact.Digest)
 	// Holders counts the workers that could be given a bundle that requires this.
 	Holders func(artifact.Digest) int
+	// Price is what a unit costs the buyer, in anote; nil where it is not known yet.
+	Price func() *big.Int
 	// Room is how many units the escrow still covers, less what is out.
 	Room func() uint64
 }

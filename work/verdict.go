@@ -35,7 +35,10 @@ type Verdict struct {
 	Outcome  AuditOutcome
 	Label    Label           // how it was checked
 	Evidence artifact.Digest // of what the auditor saw, in Env.Blobs
-	Reason   string          // for people; not committed to
+	// Score, for kinds of which no audit is sure, is how much more likely what the auditor saw
+	// is if the worker cheats than if it does not: the logarithm, in thousandths of a nat.
+	Score  int32
+	Reason string // for people; not committed to
 }
 
 // SaltSize is the length of the salt that hides a verdict in its commitment.
@@ -62,13 +65,34 @@ type verdictOpening struct {
 	Salt     [SaltSize]byte
 }
 
+// scoredOpening is what is hidden of a verdict with a score. It is longer, so no commitment
+// is of both.
+type scoredOpening struct {
+	_        struct{} `cbor:",toarray"`
+	ID       VerdictID
+	Outcome  AuditOutcome
+	Evidence artifact.Digest
+	Salt     [SaltSize]byte
+	Score    int32
+}
+
+// MaxScore bounds a score: far beyond it one sample counts no more.
+const MaxScore = 1_000_000
+
 // Commitment is the salted digest that stands for a verdict until all of its sample are
 // in. The ID is inside, so one auditor can't copy another's commitment.
 func (v Verdict) Commitment(id VerdictID, salt [SaltSize]byte) (artifact.Digest, error) {
 	if v.Outcome < Pass || v.Outcome > Unsure {
 		return artifact.Digest{}, fmt.Errorf("verdict: unknown %v", v.Outcome)
 	}
-	b, err := Encode(verdictOpening{ID: id, Outcome: v.Outcome, Evidence: v.Evidence, Salt: salt})
+	if v.Score < -MaxScore || v.Score > MaxScore {
+		return artifact.Digest{}, fmt.Errorf("verdict: score %d, want at most %d either way", v.Score, MaxScore)
+	}
+	var hidden any = verdictOpening{ID: id, Outcome: v.Outcome, Evidence: v.Evidence, Salt: salt}
+	if v.Score != 0 {
+		hidden = scoredOpening{ID: id, Outcome: v.Outcome, Evidence: v.Evidence, Salt: salt, Score: v.Score}
+	}
+	b, err := Encode(hidden)
 	if err != nil {
 		return artifact.Digest{}, fmt.Errorf("encode a verdict: %w", err)
 	}

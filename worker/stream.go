@@ -60,7 +60,9 @@ func newStreams(l *link) *streams {
 }
 
 func (a *streams) open(id plane.LeaseID) *stream {
-	st := &stream{all: a, lease: id, stopped: make(chan struct{}), sent: time.Now()}
+	// The first sign of life goes out at once: whoever asked may have left before the task
+	// came here.
+	st := &stream{all: a, lease: id, stopped: make(chan struct{})}
 	a.mu.Lock()
 	a.live[id] = st
 	a.mu.Unlock()
