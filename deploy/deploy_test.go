@@ -38,15 +38,23 @@ func newKey(t *testing.T) work.PrivateKey {
 var described = regexp.MustCompile(`fqName: "([^"]+)".*variableLabels: \{([^}]*)\}`)
 
 // counted lists the metrics that the programs have, with their labels.
+// kinds are those of a machine that has models.
+func kinds(t *testing.T, reg prometheus.Registerer) []work.Kind {
+	kinds, stop, err := all.Kinds(all.Options{Models: t.TempDir(), Metrics: reg})
+	require.NoError(t, err)
+	t.Cleanup(stop)
+	return kinds
+}
+
 func counted(t *testing.T) map[string][]string {
 	gw := gateway.NewRegistry()
 	g, err := gateway.New(gateway.Config{
-		Chain: "test-1", Address: "cantus1gateway", Key: newKey(t), Dir: t.TempDir(), Kinds: all.Kinds(), Ledger: silent{}, Metrics: gw,
+		Chain: "test-1", Address: "cantus1gateway", Key: newKey(t), Dir: t.TempDir(), Kinds: kinds(t, gw), Ledger: silent{}, Metrics: gw,
 	})
 	require.NoError(t, err)
 	defer g.Close()
 	wr := prometheus.NewRegistry()
-	_, err = worker.New(worker.Config{Gateway: g.URL(), Key: newKey(t), Dir: t.TempDir(), Kinds: all.Kinds(), Metrics: wr})
+	_, err = worker.New(worker.Config{Gateway: g.URL(), Key: newKey(t), Dir: t.TempDir(), Kinds: kinds(t, wr), Metrics: wr})
 	require.NoError(t, err)
 	out := map[string][]string{}
 	for _, r := range []*prometheus.Registry{gw, wr} {

@@ -51,9 +51,15 @@ func Weights(dst []int16, scores []int32, exps []int8) (sum uint64, exp int) {
 	for t, s := range scores {
 		e := Exp2(uint64(int64(top) - int64(s)))
 		sum += uint64(e)
-		dst[t] = int16(min(Round(int64(e), ExpBits-15+int(high)-int(exps[t])), 1<<15-1))
+		dst[t] = Weight(e, int(high), int(exps[t]))
 	}
 	return sum, int(high)
+}
+
+// Weight is the weight of one value with exponent exp, where high is the largest of all:
+// what Exp2 gave, with 15 fraction bits, made smaller by the difference.
+func Weight(e uint32, high, exp int) int16 {
+	return int16(min(Round(int64(e), ExpBits-15+high-exp), 1<<15-1))
 }
 
 // Mix is the weighted mean of one column of the values, as a wide value: the sum of

@@ -15,10 +15,11 @@
 //	linear.go     ActBits, Dot, Requantise, Linear, Embed: int8 weights × block activations
 //	norm.go       Norm: RMSNorm by integer square root
 //	rotary.go     SinCos, Rotate: rotary positions from angles in 2⁻⁶⁴ turns
-//	attention.go  Score, Exp2, Weights, Mix: one query against many keys
+//	attention.go  Score, Exp2, Weight, Weights, Mix: one query against many keys
 //	gate.go       Sigmoid, Gate: the SiLU-gated product
 //	log.go        Log2: of a 64-bit integer
-//	sample.go     Noise, Sampler: Gumbel-max with noise from (seed, position, token)
+//	sample.go     Noise, Sampler: Gumbel-max with noise from (seed, position, token); and its
+//	              parts for who sees some logits at a time: Cost, Mass, Reaches, Share, LogOf
 //	tables.go     the tables, each entry the nearest integer to a formula
 //
 // # Formats

@@ -88,6 +88,26 @@ func Greedy(logits []int32) int {
 	return best
 }
 
+// Steepness is log2(e) over the temperature, which is not 0, with 24 fraction bits: below
+// 2^24·log2(e)·10^6/20,000 < 2^30.2.
+func (s *Sampling) Steepness() int64 { return int64(log2e24) * Million / int64(s.Temperature) }
+
+// Cost is how far a logit is below the highest one, over the temperature, in binary
+// logarithms with 24 fraction bits. Differences are below 2^32, so products below 2^62.2.
+func Cost(top, logit int32, steepness int64) int64 {
+	return (int64(top) - int64(logit)) * steepness >> WideBits
+}
+
+// Mass is the probability that goes with a cost, over the likeliest token's, with ExpBits.
+func Mass(cost int64) uint64 { return uint64(Exp2(uint64(cost >> 8))) }
+
+// Reaches says whether a sum of masses is the share of a total that topP asks for. Sums are
+// below 2^18 tokens · 2^30; without their lower 8 bits the products with a million stay
+// below 2^60.
+func Reaches(sum, total uint64, topP uint32) bool {
+	return sum>>8*Million >= total>>8*uint64(topP)
+}
+
 // Draw is the token at a position: of those that TopK and TopP leave the one with the
 // highest logit/temperature + noise, the lowest id of several.
 func (s *Sampler) Draw(logits []int32, position uint64) int {
@@ -95,13 +115,10 @@ func (s *Sampler) Draw(logits []int32, position uint64) int {
 	if s.Temperature == 0 {
 		return first
 	}
-	top := int64(logits[first])
-	// 2^24·log2(e)·10^6/20,000 < 2^30.2; with differences below 2^32 products stay below
-	// 2^62.2.
-	k := int64(log2e24) * Million / int64(s.Temperature)
+	steep := s.Steepness()
 	s.kept = s.kept[:0]
 	for i, l := range logits {
-		s.kept = append(s.kept, candidate{id: uint32(i), logit: l, cost: (top - int64(l)) * k >> WideBits})
+		s.kept = append(s.kept, candidate{id: uint32(i), logit: l, cost: Cost(logits[first], l, steep)})
 	}
 	s.cut()
 	best, chosen := int64(math.MinInt64), uint32(0)
@@ -131,7 +148,7 @@ func (s *Sampler) cut() {
 	}
 	if !byK {
 		// What has no weight in the sum can only come after the sum is reached.
-		s.kept = slices.DeleteFunc(s.kept, func(c candidate) bool { return Exp2(uint64(c.cost>>8)) == 0 })
+		s.kept = slices.DeleteFunc(s.kept, func(c candidate) bool { return Mass(c.cost) == 0 })
 	}
 	slices.SortFunc(s.kept, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(b.logit, a.logit), cmp.Compare(a.id, b.id))
@@ -144,13 +161,11 @@ func (s *Sampler) cut() {
 	}
 	var total, sum uint64
 	for _, c := range s.kept {
-		total += uint64(Exp2(uint64(c.cost >> 8)))
+		total += Mass(c.cost)
 	}
 	for i, c := range s.kept {
-		sum += uint64(Exp2(uint64(c.cost >> 8)))
-		// Sums are below 2^18 tokens · 2^30; without their lower 8 bits the products with
-		// a million stay below 2^60.
-		if sum>>8*Million >= total>>8*uint64(s.TopP) {
+		sum += Mass(c.cost)
+		if Reaches(sum, total, s.TopP) {
 			s.kept = s.kept[:i+1]
 			return
 		}
@@ -163,9 +178,23 @@ func LogSum(logits []int32) (top, log int32) {
 	top = logits[Greedy(logits)]
 	var sum uint64
 	for _, l := range logits {
-		sum += uint64(Exp2(uint64((int64(top) - int64(l)) * log2e24 >> 24)))
+		sum += Share(top, l)
 	}
+	return top, LogOf(sum)
+}
+
+// Share is e^(logit - top) with ExpBits.
+func Share(top, logit int32) uint64 {
+	return uint64(Exp2(uint64((int64(top) - int64(logit)) * log2e24 >> 24)))
+}
+
+// LogOf is the natural logarithm, wide, of a sum of shares.
+func LogOf(sum uint64) int32 {
 	// ln = (log2(sum) - 30)·ln 2: with 24 fraction bits, below 2^29, times 30 more.
 	l2 := int64(Log2(sum)-ExpBits<<LogBits) >> (LogBits - 24)
-	return top, int32(Round(l2*744261118, 24+30-WideBits))
+	return int32(Round(l2*744261118, 24+30-WideBits))
 }
+
+// LogProb is the natural logarithm of a token's probability at temperature 1, wide, given
+// the highest logit and what LogSum gives.
+func LogProb(logit, top, log int32) int32 { return Sat32(int64(logit) - int64(top) - int64(log)) }

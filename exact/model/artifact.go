@@ -4,29 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/cantus-network/cantus/exact"
 	"github.com/cantus-network/cantus/exact/kernel"
+	"github.com/cantus-network/cantus/exact/modelfile"
 )
-
-// A file is: magic; the lengths of the configuration and of the tokenizer, 8 bytes each;
-// the configuration; the tokenizer; the rotary frequencies; the tensors in the order of
-// slots. Every part begins at a multiple of line bytes, with zeros before it. Integers are
-// little-endian. There are no offsets in it: all follow from the configuration.
-const (
-	magic        = "cantusM1"
-	line         = 64
-	maxConfig    = 1 << 12
-	maxTokenizer = 64 << 20
-)
-
-// ErrFile says that a file is no model.
-var ErrFile = errors.New("not a model file")
-
-func aligned(n int64) int64 { return (n + line - 1) / line * line }
 
 // writer counts and keeps the first error.
 type writer struct {
@@ -43,7 +27,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	return len(p), w.err
 }
 
-func (w *writer) align() { _, _ = w.Write(make([]byte, aligned(w.n)-w.n)) }
+func (w *writer) align() { _, _ = w.Write(make([]byte, modelfile.Align(w.n)-w.n)) }
 
 // Write writes a model's file and gives its root.
 func Write(dst io.Writer, c *Config, freq []uint64, tokenizer []byte, src Source) (Digest, error) {
@@ -53,16 +37,16 @@ func Write(dst io.Writer, c *Config, freq []uint64, tokenizer []byte, src Source
 	if len(freq) != c.RotaryPairs {
 		return Digest{}, fmt.Errorf("%w: %d rotary frequencies for %d pairs", ErrConfig, len(freq), c.RotaryPairs)
 	}
-	if len(tokenizer) > maxTokenizer {
-		return Digest{}, fmt.Errorf("%w: tokenizer of %d bytes: at most %d", ErrConfig, len(tokenizer), maxTokenizer)
+	if len(tokenizer) > modelfile.MaxTokenizer {
+		return Digest{}, fmt.Errorf("%w: tokenizer of %d bytes: at most %d", ErrConfig, len(tokenizer), modelfile.MaxTokenizer)
 	}
-	head, err := c.encode()
+	head, err := c.Encode()
 	if err != nil {
 		return Digest{}, err
 	}
 	var tree Tree
 	w := &writer{w: bufio.NewWriterSize(io.MultiWriter(dst, &tree), 1<<20)}
-	_, _ = w.Write([]byte(magic))
+	_, _ = w.Write([]byte(modelfile.Magic))
 	_ = binary.Write(w, binary.LittleEndian, []uint64{uint64(len(head)), uint64(len(tokenizer))})
 	for _, part := range [][]byte{head, tokenizer} {
 		w.align()
@@ -74,7 +58,7 @@ func Write(dst io.Writer, c *Config, freq []uint64, tokenizer []byte, src Source
 	for _, s := range shape.slots() {
 		w.align()
 		if err := w.slot(&s, src); err != nil {
-			return Digest{}, fmt.Errorf("write model: %s of layer %d: %w", s.part, s.layer, err)
+			return Digest{}, fmt.Errorf("write model: %s of layer %d: %w", s.Part, s.Layer, err)
 		}
 	}
 	w.align()
@@ -90,32 +74,32 @@ func Write(dst io.Writer, c *Config, freq []uint64, tokenizer []byte, src Source
 func (w *writer) slot(s *slot, src Source) error {
 	switch {
 	case s.matrix != nil:
-		t, err := src.Matrix(s.part, s.layer)
+		t, err := src.Matrix(s.Part, s.Layer)
 		if err != nil {
 			return err
 		}
-		if len(t.W) != s.rows*s.cols || len(t.Scales) != s.rows {
-			return fmt.Errorf("%w: %d weights and %d scales for %d × %d", ErrConfig, len(t.W), len(t.Scales), s.rows, s.cols)
+		if len(t.W) != s.Rows*s.Cols || len(t.Scales) != s.Rows {
+			return fmt.Errorf("%w: %d weights and %d scales for %d × %d", ErrConfig, len(t.W), len(t.Scales), s.Rows, s.Cols)
 		}
 		_ = binary.Write(w, binary.LittleEndian, t.W)
 		return binary.Write(w, binary.LittleEndian, t.Scales)
 	case s.gain != nil:
-		g, err := src.Gain(s.part, s.layer)
+		g, err := src.Gain(s.Part, s.Layer)
 		if err != nil {
 			return err
 		}
-		if len(g.M) != s.cols {
-			return fmt.Errorf("%w: gain of %d for %d columns", ErrConfig, len(g.M), s.cols)
+		if len(g.M) != s.Cols {
+			return fmt.Errorf("%w: gain of %d for %d columns", ErrConfig, len(g.M), s.Cols)
 		}
 		_ = binary.Write(w, binary.LittleEndian, int32(g.Exp))
 		return binary.Write(w, binary.LittleEndian, g.M)
 	default:
-		b, err := src.Bias(s.part, s.layer)
+		b, err := src.Bias(s.Part, s.Layer)
 		if err != nil {
 			return err
 		}
-		if len(b) != s.cols {
-			return fmt.Errorf("%w: bias of %d for %d rows", ErrConfig, len(b), s.cols)
+		if len(b) != s.Cols {
+			return fmt.Errorf("%w: bias of %d for %d rows", ErrConfig, len(b), s.Cols)
 		}
 		return binary.Write(w, binary.LittleEndian, b)
 	}
@@ -140,7 +124,7 @@ func (r *reader) bytes(n int64) ([]byte, error) {
 }
 
 func (r *reader) align() error {
-	b, err := r.bytes(aligned(r.n) - r.n)
+	b, err := r.bytes(modelfile.Align(r.n) - r.n)
 	if err == nil && len(bytes.Trim(b, "\x00")) != 0 {
 		err = fmt.Errorf("%w: bytes other than 0 before byte %d", ErrFile, r.n)
 	}
@@ -160,33 +144,33 @@ func Load(src io.Reader, size int64) (*Model, error) {
 func load(src io.Reader, size int64) (*Model, error) {
 	var tree Tree
 	r := &reader{r: bufio.NewReaderSize(io.TeeReader(io.LimitReader(src, size), &tree), 1<<20)}
-	head, err := r.bytes(int64(len(magic)) + 16)
+	head, err := r.bytes(int64(modelfile.HeadBytes))
 	if err != nil {
 		return nil, err
 	}
-	if string(head[:len(magic)]) != magic {
-		return nil, fmt.Errorf("%w: begins with %q", ErrFile, head[:len(magic)])
+	clen, tlen, err := modelfile.Lengths(head)
+	if err != nil {
+		return nil, err
 	}
-	clen, tlen := binary.LittleEndian.Uint64(head[len(magic):]), binary.LittleEndian.Uint64(head[len(magic)+8:])
-	if clen > maxConfig || tlen > maxTokenizer || int64(clen+tlen) > size {
+	if clen+tlen > size {
 		return nil, fmt.Errorf("%w: configuration of %d bytes and tokenizer of %d", ErrFile, clen, tlen)
 	}
 	if err := r.align(); err != nil {
 		return nil, err
 	}
-	conf, err := r.bytes(int64(clen))
+	conf, err := r.bytes(clen)
 	if err != nil {
 		return nil, err
 	}
-	c, err := decodeConfig(conf)
+	c, err := modelfile.DecodeConfig(conf)
 	if err != nil {
 		return nil, err
 	}
 	m := &Model{Config: *c}
 	slots := m.slots()
-	want := aligned(aligned(aligned(r.n)+int64(tlen)) + 8*int64(c.RotaryPairs))
+	want := modelfile.Align(modelfile.Align(modelfile.Align(r.n)+tlen) + 8*int64(c.RotaryPairs))
 	for i := range slots {
-		want += aligned(slots[i].size())
+		want += modelfile.Align(slots[i].Size())
 	}
 	if want != size {
 		return nil, fmt.Errorf("%w: %d bytes, and its configuration makes %d", ErrFile, size, want)
@@ -194,7 +178,7 @@ func load(src io.Reader, size int64) (*Model, error) {
 	if err := r.align(); err != nil {
 		return nil, err
 	}
-	if m.Tokenizer, err = r.bytes(int64(tlen)); err != nil {
+	if m.Tokenizer, err = r.bytes(tlen); err != nil {
 		return nil, err
 	}
 	if err := r.align(); err != nil {
@@ -209,7 +193,7 @@ func load(src io.Reader, size int64) (*Model, error) {
 			return nil, err
 		}
 		if err := r.slot(&slots[i]); err != nil {
-			return nil, fmt.Errorf("%s of layer %d: %w", slots[i].part, slots[i].layer, err)
+			return nil, fmt.Errorf("%s of layer %d: %w", slots[i].Part, slots[i].Layer, err)
 		}
 	}
 	if err := r.align(); err != nil {
@@ -225,15 +209,15 @@ func load(src io.Reader, size int64) (*Model, error) {
 func (r *reader) slot(s *slot) error {
 	switch {
 	case s.matrix != nil:
-		w := make([]int8, s.rows*s.cols)
+		w := make([]int8, s.Rows*s.Cols)
 		if err := binary.Read(r, binary.LittleEndian, w); err != nil {
 			return err
 		}
-		scales := make([]exact.Scale, s.rows)
+		scales := make([]exact.Scale, s.Rows)
 		if err := binary.Read(r, binary.LittleEndian, scales); err != nil {
 			return err
 		}
-		m, err := kernel.Pack(s.rows, s.cols, w, scales)
+		m, err := kernel.Pack(s.Rows, s.Cols, w, scales)
 		*s.matrix = m
 		return err
 	case s.gain != nil:
@@ -241,13 +225,13 @@ func (r *reader) slot(s *slot) error {
 		if err := binary.Read(r, binary.LittleEndian, &exp); err != nil {
 			return err
 		}
-		s.gain.Exp, s.gain.M = int(exp), make([]int32, s.cols)
+		s.gain.Exp, s.gain.M = int(exp), make([]int32, s.Cols)
 		if err := binary.Read(r, binary.LittleEndian, s.gain.M); err != nil {
 			return err
 		}
 		return s.gain.Check()
 	default:
-		*s.bias = make([]int32, s.cols)
+		*s.bias = make([]int32, s.Cols)
 		return binary.Read(r, binary.LittleEndian, *s.bias)
 	}
 }

@@ -12,6 +12,7 @@ type attention struct {
 	exps     []int8
 	total    []int64
 	products [PageTokens]int32
+	seen     Attended // if somebody observes
 }
 
 // grow makes room for n pages.
@@ -26,8 +27,8 @@ func (a *attention) grow(n, head int) {
 }
 
 // attend writes what one query sees at a position: the weighted mean of the values from
-// position first to pos, as wide values.
-func (a *attention) attend(k *kernel.Kernel, s *Sequence, layer, kvHead int, q []int16, qExp int, first, pos int, dst []int32) {
+// position first to pos, as wide values. seen, unless nil, gets to know how.
+func (a *attention) attend(k *kernel.Kernel, s *Sequence, layer, kvHead int, q []int16, qExp int, first, pos int, dst []int32, seen *Attended) {
 	c := s.cache
 	head := c.head
 	a.grow(pos/PageTokens+1, head)
@@ -42,6 +43,10 @@ func (a *attention) attend(k *kernel.Kernel, s *Sequence, layer, kvHead int, q [
 			a.exps[t] = pg.valueExps[at+i]
 		}
 	}
+	if seen != nil {
+		seen.First, seen.Exps = first, append(seen.Exps[:0], a.exps[first:pos+1]...)
+		seen.Scores = append(seen.Scores, a.scores[first:pos+1]...)
+	}
 	sum, exp := exact.Weights(a.weights[first:pos+1], a.scores[first:pos+1], a.exps[first:pos+1])
 	// Positions of the first and last page that are not seen weigh nothing.
 	clear(a.weights[from*PageTokens : first])
@@ -51,6 +56,9 @@ func (a *attention) attend(k *kernel.Kernel, s *Sequence, layer, kvHead int, q [
 	for p := from; p <= pos/PageTokens; p++ {
 		pg := c.pages[s.pages[p]]
 		k.Values(total, a.weights[p*PageTokens:], pg.values[at*head:(at+PageTokens)*head])
+		if seen != nil {
+			seen.Totals = append(seen.Totals, total[:len(dst)]...)
+		}
 	}
 	for j := range dst {
 		dst[j] = exact.Mix(total[j], sum, exp)

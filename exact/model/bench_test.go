@@ -16,8 +16,8 @@ type flatSource struct{ noiseSource }
 func (s *flatSource) Matrix(part Part, layer int) (Tensor, error) {
 	shape := &Model{Config: *s.c}
 	for _, sl := range shape.slots() {
-		if sl.part == part && sl.layer == layer && sl.matrix != nil {
-			t := Tensor{W: make([]int8, sl.rows*sl.cols), Scales: make([]exact.Scale, sl.rows)}
+		if sl.Part == part && sl.Layer == layer && sl.matrix != nil {
+			t := Tensor{W: make([]int8, sl.Rows*sl.Cols), Scales: make([]exact.Scale, sl.Rows)}
 			x := uint32(1)
 			for i := range t.W {
 				x = x*1664525 + 1013904223
@@ -41,12 +41,12 @@ func benchModel(b *testing.B) *Model {
 	for _, s := range m.slots() {
 		switch {
 		case s.matrix != nil:
-			t, err := src.Matrix(s.part, s.layer)
+			t, err := src.Matrix(s.Part, s.Layer)
 			require.NoError(b, err)
-			*s.matrix, err = kernel.Pack(s.rows, s.cols, t.W, t.Scales)
+			*s.matrix, err = kernel.Pack(s.Rows, s.Cols, t.W, t.Scales)
 			require.NoError(b, err)
 		case s.gain != nil:
-			s.gain.M, s.gain.Exp = make([]int32, s.cols), -23
+			s.gain.M, s.gain.Exp = make([]int32, s.Cols), -23
 			for i := range s.gain.M {
 				s.gain.M[i] = 1 << 23
 			}

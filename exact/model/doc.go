@@ -6,16 +6,14 @@
 //
 // # Map
 //
-//	config.go    Config: shapes and constants, all integers, with their bounds
+//	file.go      the names of package modelfile: Config, Root, Layout, Prove
 //	artifact.go  Write, Load: the file of a model
-//	merkle.go    Tree, Proof: the file's root, and one piece of it shown against the root
-//	layout.go    Layout: where in a file a row of a matrix lies, for who has only pieces
 //	weights.go   Model: the loaded weights
 //	cache.go     Cache, Sequence: pages of keys and values, shared between equal prefixes
 //	forward.go   Runner: the forward pass of some rows, each a token of a sequence
 //	attend.go    attention of one row
 //	observe.go   Observer: every stage of a pass, for disputes
 //	threads.go   the pool of goroutines that a Runner computes with
-//	replay.go    Replay: an answer computed again, many tokens in a pass
+//	replay.go    Replay, Redraw: an answer computed again, many tokens in a pass; Embed
 //	engine.go    Engine: continuous batching of concurrent requests
 package model

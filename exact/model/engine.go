@@ -232,6 +232,7 @@ func (e *Engine) loop() {
 func (e *Engine) admit(active []*job) ([]*job, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.active, e.free = len(active), e.cache.Available()
 	for !e.closed && len(active) == 0 && len(e.waiting) == 0 {
 		e.wake.Wait()
 	}
@@ -328,11 +329,20 @@ func (e *Engine) pass(active []*job) []*job {
 
 // draw takes the next token: the one at the position after those computed.
 func (j *job) draw() Token {
-	id := j.sampler.Draw(j.logits, uint64(j.seq.Len()))
-	top, log := exact.LogSum(j.logits)
-	prob := func(id int) int32 { return exact.Sat32(int64(j.logits[id]) - int64(top) - int64(log)) }
-	t := Token{ID: uint32(id), LogProb: prob(id)}
-	for _, id := range likeliest(j.logits, j.Top) {
+	return tell(&j.sampler, j.logits, uint64(j.seq.Len()), j.Top, true)
+}
+
+// tell draws the token at a position and, with logs, says how likely it and others were.
+func tell(s *exact.Sampler, logits []int32, position uint64, n int, logs bool) Token {
+	id := s.Draw(logits, position)
+	t := Token{ID: uint32(id)}
+	if !logs {
+		return t
+	}
+	top, log := exact.LogSum(logits)
+	prob := func(id int) int32 { return exact.Sat32(int64(logits[id]) - int64(top) - int64(log)) }
+	t.LogProb = prob(id)
+	for _, id := range likeliest(logits, n) {
 		t.Top = append(t.Top, Alternative{ID: uint32(id), LogProb: prob(id)})
 	}
 	return t

@@ -59,7 +59,7 @@ func (t *table) grow(n, columns int) {
 // goroutines; neither changes what it computes. Close ends the goroutines.
 func NewRunner(m *Model, k *kernel.Kernel, n int) *Runner {
 	r := &Runner{m: m, k: k, t: newThreads(n)}
-	widest := max(m.Dim, m.Hidden, m.queries(), m.HeadDim)
+	widest := max(m.Dim, m.Hidden, m.Queries(), m.HeadDim)
 	for range r.t.n {
 		r.normed = append(r.normed, make([]int64, widest))
 		r.scratch = append(r.scratch, make([]int16, kernel.Padded(m.HeadDim)))
@@ -130,14 +130,14 @@ func (r *Runner) Forward(rows []Row) error {
 func (r *Runner) grow(n int) {
 	m := r.m
 	block(&r.in, n, m.Dim)
-	block(&r.mixIn, n, m.queries())
+	block(&r.mixIn, n, m.Queries())
 	block(&r.gateIn, n, m.Hidden)
 	r.x = fit(r.x, n*m.Dim)
-	r.mixed.grow(n, m.queries())
+	r.mixed.grow(n, m.Queries())
 	r.delta.grow(n, m.Dim)
-	r.q.grow(n, m.queries())
-	r.keys.grow(n, m.keyColumns())
-	r.values.grow(n, m.keyColumns())
+	r.q.grow(n, m.Queries())
+	r.keys.grow(n, m.KeyColumns())
+	r.values.grow(n, m.KeyColumns())
 	r.gate.grow(n, m.Hidden)
 	r.up.grow(n, m.Hidden)
 	r.qBlock, r.qExps = fit(r.qBlock, n*m.Heads*kernel.Padded(m.HeadDim)), fit(r.qExps, n*m.Heads)
@@ -201,18 +201,24 @@ func (r *Runner) attention(rows []Row, l int) {
 		for j := from; j < to; j++ {
 			i, kvHead := j/m.KVHeads, j%m.KVHeads
 			pos := r.pos[i]
-			first := 0
-			if m.Window > 0 {
-				first = max(0, pos+1-m.Window)
+			first := m.First(pos)
+			a := &r.att[worker]
+			var seen *Attended
+			if r.observer != nil {
+				seen = &a.seen
+				seen.Scores, seen.Totals = seen.Scores[:0], seen.Totals[:0]
 			}
 			for h := kvHead * group; h < (kvHead+1)*group; h++ {
 				q := i*m.Heads + h
-				r.att[worker].attend(r.k, rows[i].Seq, l, kvHead, r.qBlock[q*head:(q+1)*head], r.qExps[q], first, pos,
-					r.mixed.all[q*m.HeadDim:(q+1)*m.HeadDim])
+				a.attend(r.k, rows[i].Seq, l, kvHead, r.qBlock[q*head:(q+1)*head], r.qExps[q], first, pos,
+					r.mixed.all[q*m.HeadDim:(q+1)*m.HeadDim], seen)
+			}
+			if seen != nil {
+				r.observer.Attention(i, l, kvHead, seen)
 			}
 		}
 	})
-	qc := m.queries()
+	qc := m.Queries()
 	r.t.each(n, 1, func(_, from, to int) {
 		for i := from; i < to; i++ {
 			r.mixIn.Exps[i] = exact.Quantise(r.mixIn.Q[i*r.mixIn.Stride:], r.mixed.rows[i], -exact.WideBits, exact.ActBits(qc))

@@ -35,12 +35,25 @@ const (
 // Observer sees what a Runner computes. What it is given is only lent for the call. head
 // is 0 for what is not of one head.
 type Observer interface {
+	// Wide and Block are called on the goroutine that calls Forward, rows in their order.
 	Wide(row, layer int, s Stage, v []int32)
 	Block(row, layer int, s Stage, head int, q []int16, exp int)
+	// Attention is called on any goroutine of the Runner's, for several rows and heads at
+	// once; for a row it is called after its keys and values were shown, and before Mixed.
+	Attention(row, layer, kvHead int, a *Attended)
 }
 
-// Observe has an observer called from now on, on the goroutine that calls Forward, rows in
-// their order; nil for none. It changes nothing of what is computed.
+// Attended is what the query heads of one key head saw, of the positions from First to the
+// row's own.
+type Attended struct {
+	First  int
+	Exps   []int8  // exponents of the values
+	Scores []int32 // of each query head in turn
+	Totals []int64 // of each query head in turn, for each page: the sums of weight times value up to there
+}
+
+// Observe has an observer called from now on; nil for none. It changes nothing of what is
+// computed.
 func (r *Runner) Observe(o Observer) { r.observer = o }
 
 func (r *Runner) seeResiduals(layer int, s Stage, n int) {

@@ -35,6 +35,8 @@ func (r *recorder) Block(row, layer int, s Stage, head int, q []int16, exp int) 
 	r.blocks[seenKey{row, layer, s, head}] = seenBlock{slices.Clone(q), exp}
 }
 
+func (r *recorder) Attention(int, int, int, *Attended) {}
+
 // TestEveryStageFollowsByOneFunction takes a pass apart and computes each stage of each row
 // from those before it with package exact alone, one row of a matrix at a time: what a
 // referee does with the one that is in dispute.
@@ -134,7 +136,7 @@ func (j *referee) layer(i, l int, x []int32) []int32 {
 	j.heads(i, l, StageQueries, j.wide(i, l, StageQuery, j.product(w.query, in)), w.queryBias, &w.queryNorm, i)
 	j.heads(i, l, StageKeys, j.wide(i, l, StageKey, j.product(w.key, in)), w.keyBias, &w.keyNorm, i)
 	j.heads(i, l, StageValues, j.wide(i, l, StageValue, j.product(w.value, in)), w.valueBias, nil, i)
-	mixed := make([]int32, m.queries())
+	mixed := make([]int32, m.Queries())
 	for h := range m.Heads {
 		j.mix(i, l, h, mixed[h*m.HeadDim:(h+1)*m.HeadDim])
 	}

@@ -20,15 +20,15 @@ type noiseSource struct {
 func (s *noiseSource) Matrix(part Part, layer int) (Tensor, error) {
 	shape := &Model{Config: *s.c}
 	for _, sl := range shape.slots() {
-		if sl.part == part && sl.layer == layer && sl.matrix != nil {
-			t := Tensor{W: make([]int8, sl.rows*sl.cols), Scales: make([]exact.Scale, sl.rows)}
+		if sl.Part == part && sl.Layer == layer && sl.matrix != nil {
+			t := Tensor{W: make([]int8, sl.Rows*sl.Cols), Scales: make([]exact.Scale, sl.Rows)}
 			for i := range t.W {
 				t.W[i] = int8(s.rng.IntN(255) - 127)
 			}
 			for i := range t.Scales {
 				t.Scales[i], _ = exact.NewScale(100+s.rng.Uint64N(100), 127*150, 0)
 				if part != Embedding {
-					t.Scales[i], _ = exact.NewScale(100+s.rng.Uint64N(100), 127*uint64(50*intRoot(sl.cols)), 0)
+					t.Scales[i], _ = exact.NewScale(100+s.rng.Uint64N(100), 127*uint64(50*intRoot(sl.Cols)), 0)
 				}
 			}
 			return t, nil
@@ -52,9 +52,9 @@ func (s *noiseSource) Gain(part Part, layer int) (exact.Gain, error) {
 }
 
 func (s *noiseSource) Bias(part Part, layer int) ([]int32, error) {
-	n := s.c.keyColumns()
+	n := s.c.KeyColumns()
 	if part == Query {
-		n = s.c.queries()
+		n = s.c.Queries()
 	}
 	b := make([]int32, n)
 	for i := range b {

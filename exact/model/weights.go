@@ -3,6 +3,7 @@ package model
 import (
 	"github.com/cantus-network/cantus/exact"
 	"github.com/cantus-network/cantus/exact/kernel"
+	"github.com/cantus-network/cantus/exact/modelfile"
 )
 
 // Model is a loaded model. It does not change, and many Runners may use it.
@@ -44,81 +45,54 @@ type Source interface {
 	Bias(part Part, layer int) ([]int32, error)
 }
 
-// Part names a tensor of a model.
-type Part string
-
-// The parts of a model, in the order of a file. Those of a layer follow one another.
-const (
-	Embedding  Part = "embedding"
-	AttnNorm   Part = "attn_norm"
-	Query      Part = "query"
-	Key        Part = "key"
-	Value      Part = "value"
-	QueryNorm  Part = "query_norm"
-	KeyNorm    Part = "key_norm"
-	AttnOut    Part = "attn_out"
-	FFNNorm    Part = "ffn_norm"
-	Gate       Part = "gate"
-	Up         Part = "up"
-	Down       Part = "down"
-	OutputNorm Part = "output_norm"
-	Output     Part = "output"
-)
-
-// slot is one tensor of a file: where it goes in a Model, and its shape.
+// slot is one tensor of a file, and where it goes in a Model: one of the three.
 type slot struct {
-	part       Part
-	layer      int
-	rows, cols int // of a matrix
-	matrix     **kernel.Matrix
-	gain       *exact.Gain
-	bias       *[]int32
-}
-
-// size is how many bytes a slot takes, before it is rounded up to whole lines.
-func (s *slot) size() int64 {
-	switch {
-	case s.matrix != nil:
-		return int64(s.rows)*int64(s.cols) + 4*int64(s.rows)
-	case s.gain != nil:
-		return 4 + 4*int64(s.cols)
-	default:
-		return 4 * int64(s.cols)
-	}
+	modelfile.Slot
+	matrix **kernel.Matrix
+	gain   *exact.Gain
+	bias   *[]int32
 }
 
 // slots lists a model's tensors in the order of its file, and makes room for its layers.
 func (m *Model) slots() []slot {
 	m.layers = make([]layer, m.Layers)
-	list := []slot{{part: Embedding, rows: m.Vocab, cols: m.Dim, matrix: &m.embed}}
-	for i := range m.layers {
-		l := &m.layers[i]
-		matrix := func(p Part, rows, cols int, at **kernel.Matrix) {
-			list = append(list, slot{part: p, layer: i, rows: rows, cols: cols, matrix: at})
+	files := modelfile.Slots(&m.Config)
+	list := make([]slot, len(files))
+	for i, f := range files {
+		list[i] = slot{Slot: f}
+		s := &list[i]
+		switch f.Kind {
+		case modelfile.Matrix:
+			s.matrix = m.matrix(f.Part, f.Layer)
+		case modelfile.Gain:
+			s.gain = m.gain(f.Part, f.Layer)
+		case modelfile.Bias:
+			s.bias = m.bias(f.Part, f.Layer)
 		}
-		projection := func(p Part, rows int, at **kernel.Matrix, bias *[]int32) {
-			matrix(p, rows, m.Dim, at)
-			if m.QKVBias {
-				list = append(list, slot{part: p, layer: i, cols: rows, bias: bias})
-			}
-		}
-		list = append(list, slot{part: AttnNorm, layer: i, cols: m.Dim, gain: &l.attnNorm})
-		projection(Query, m.queries(), &l.query, &l.queryBias)
-		projection(Key, m.keyColumns(), &l.key, &l.keyBias)
-		projection(Value, m.keyColumns(), &l.value, &l.valueBias)
-		if m.HeadNorm {
-			list = append(list, slot{part: QueryNorm, layer: i, cols: m.HeadDim, gain: &l.queryNorm},
-				slot{part: KeyNorm, layer: i, cols: m.HeadDim, gain: &l.keyNorm})
-		}
-		matrix(AttnOut, m.Dim, m.queries(), &l.out)
-		list = append(list, slot{part: FFNNorm, layer: i, cols: m.Dim, gain: &l.ffnNorm})
-		matrix(Gate, m.Hidden, m.Dim, &l.gate)
-		matrix(Up, m.Hidden, m.Dim, &l.up)
-		matrix(Down, m.Dim, m.Hidden, &l.down)
-	}
-	list = append(list, slot{part: OutputNorm, cols: m.Dim, gain: &m.norm})
-	if !m.Tied {
-		list = append(list, slot{part: Output, rows: m.Vocab, cols: m.Dim, matrix: &m.output})
 	}
 	return list
+}
+
+func (m *Model) matrix(p Part, i int) **kernel.Matrix {
+	switch p {
+	case Embedding:
+		return &m.embed
+	case Output:
+		return &m.output
+	}
+	l := &m.layers[i]
+	return map[Part]**kernel.Matrix{Query: &l.query, Key: &l.key, Value: &l.value, AttnOut: &l.out, Gate: &l.gate, Up: &l.up, Down: &l.down}[p]
+}
+
+func (m *Model) gain(p Part, i int) *exact.Gain {
+	if p == OutputNorm {
+		return &m.norm
+	}
+	l := &m.layers[i]
+	return map[Part]*exact.Gain{AttnNorm: &l.attnNorm, FFNNorm: &l.ffnNorm, QueryNorm: &l.queryNorm, KeyNorm: &l.keyNorm}[p]
+}
+
+func (m *Model) bias(p Part, i int) *[]int32 {
+	l := &m.layers[i]
+	return map[Part]*[]int32{Query: &l.queryBias, Key: &l.keyBias, Value: &l.valueBias}[p]
 }

@@ -1,6 +1,7 @@
 // A second implementation of docs/exact.md, in whole numbers without bounds, to hold the
 // first one against: `node check.mjs` computes every vector of vectors.json, and the logits
-// of the model files given as arguments, each beside a .json with the tokens and logits.
+// of the model files given as arguments, each beside a .json with the tokens and logits, or
+// with tasks, results and the roots of their traces.
 import { readFileSync } from 'node:fs'
 import { createHash } from 'node:crypto'
 import { dirname, join } from 'node:path'
@@ -208,24 +209,126 @@ const load = file => {
   if (at !== b.length) throw new Error(`${file}: ${b.length} bytes, read ${at}`)
   return m
 }
-const forward = (m, tokens) => {
+// Tiles of a trace.
+const ints = (list, n, write) => { const b = Buffer.alloc(n * list.length); list.forEach((v, i) => b[write](n === 8 ? BigInt.asUintN(64, v) : Number(v), n * i)); return b }
+const i16 = list => ints(list, 2, 'writeInt16LE'), i32 = list => ints(list, 4, 'writeInt32LE'), i64 = list => ints(list, 8, 'writeBigUInt64LE')
+const blockTile = ({ q, exp }) => Buffer.concat([i32([exp]), i16(q)])
+const chunks = (v, n) => table(Math.ceil(v.length / n), i => v.slice(i * n, (i + 1) * n))
+const rowsOf = columns => { let n = 64; while (n > 1 && n * columns > 32768) n /= 2; return n }
+const attentionTiles = (c, pos, q, cache, put) => {
+  const d = c.head_dim, group = c.heads / c.kv_heads, first = c.window ? Math.max(0, pos + 1 - c.window) : 0
+  const pages = []
+  for (let p = Math.floor(first / 32); p <= Math.floor(pos / 32); p++) pages.push([Math.max(32 * p, first), Math.min(32 * p + 32, pos + 1)])
+  const heads = table(c.kv_heads, g => ({ g, q: q.slice(g * group, (g + 1) * group), kv: cache.map(t => ({ k: t.k[g], v: t.v[g] })) }))
+  for (const h of heads) {
+    h.scores = h.q.map(a => h.kv.map(t => requantise(dot(a.q, t.k.q), B(c.score), a.exp + t.k.exp)))
+    for (const [from, to] of pages) {
+      const exps = h.kv.slice(first, to).map(t => t.v.exp)
+      put(i32([exps.reduce(max), ...h.scores.map(s => s.slice(first, to).reduce(max)), ...exps.slice(from - first), ...h.scores.flatMap(s => s.slice(from, to))]))
+    }
+  }
+  for (const h of heads) {
+    const E = h.kv.slice(first).map(t => t.v.exp).reduce(max), tops = h.scores.map(s => s.slice(first).reduce(max))
+    for (const [, to] of pages) {
+      const seen = h.kv.slice(first, to)
+      const e = h.scores.map((s, i) => s.slice(first, to).map(v => exp2(tops[i] - v)))
+      const totals = e.flatMap(list => {
+        const w = list.map((v, t) => min(round(v, 15n + E - seen[t].v.exp), 32767n))
+        return table(d, j => w.reduce((s, v, t) => s + v * seen[t].v.q[j], 0n))
+      })
+      put(i64([...e.map(list => list.reduce((a, b) => a + b)), ...totals]))
+    }
+  }
+}
+const drawTiles = (logits, position, t, put) => {
+  const parts = chunks(logits.map((l, id) => ({ id, l })), 2048)
+  const K = LOG2E24 * 1000000n
+  const first = (a, b) => (a.l === b.l ? a.id - b.id : a.l > b.l ? -1 : 1)
+  let peak
+  for (const p of parts) { for (const x of p) if (!peak || x.l > peak.l) peak = x; put(i32([peak.l, peak.id])) }
+  let sum = 0n, best = []
+  if (t.logProbs) {
+    for (const p of parts) {
+      for (const x of p) sum += exp2(((peak.l - x.l) * LOG2E24) >> 24n)
+      best = [...best, ...p].sort(first).slice(0, t.top)
+      put(Buffer.concat([i64([sum]), i32(best.flatMap(x => [x.l, x.id]))]))
+    }
+  }
+  let drawn = peak
+  if (t.temperature > 0n) {
+    const cost = x => ((peak.l - x.l) * (K / t.temperature)) >> 16n
+    const place = x => ((2147483647n - x.l) << 18n) | B(x.id)
+    let limit = 1n << 50n
+    const keep = (counts, enough) => {
+      let prefix = 0n, base = 0n, total = 0n
+      for (let pass = 0n; pass < 10n; pass++) {
+        const sums = table(32, () => 0n), shift = 45n - 5n * pass
+        for (const p of parts) {
+          for (const x of p) { const o = place(x); if (o <= limit && o >> (shift + 5n) === prefix) sums[Number((o >> shift) & 31n)] += counts(x) }
+          put(i64([prefix, base, total, ...sums]))
+        }
+        if (pass === 0n) total = sums.reduce((a, b) => a + b)
+        let digit = 0
+        while (digit < 31 && !enough(base + sums[digit], total)) base += sums[digit++]
+        prefix = (prefix << 5n) | B(digit)
+        if (!counts.totals) total = 0n
+      }
+      limit = prefix
+    }
+    if (t.topK > 0n && t.topK < B(logits.length)) keep(() => 1n, s => s >= t.topK)
+    const mass = x => exp2(cost(x) >> 8n)
+    mass.totals = true
+    if (t.topP > 0n && t.topP < 1000000n) keep(mass, (s, total) => (s >> 8n) * 1000000n >= (total >> 8n) * t.topP)
+    let value = -(1n << 63n)
+    for (const p of parts) {
+      for (const x of p) {
+        if (place(x) > limit) continue
+        const v = noise(t.seed, position, x.id) - cost(x)
+        if (v > value) { value = v; drawn = x }
+      }
+      put(Buffer.concat([i64([value]), value === -(1n << 63n) ? i32([0, 0]) : i32([drawn.l, drawn.id])]))
+    }
+  }
+  const log = round(((log2(max(sum, 1n)) - (30n << 48n)) >> 24n) * LN2_30, 38n), prob = x => sat32(x.l - peak.l - log)
+  put(i32(t.logProbs ? [drawn.id, prob(drawn), ...best.flatMap(x => [x.id, prob(x)])] : [drawn.id]))
+}
+const sha = (...parts) => { const h = createHash('sha256'); parts.forEach(p => h.update(p)); return h.digest() }
+const treeRoot = list => {
+  if (list.length === 1) return list[0]
+  let n = 1
+  while (2 * n < list.length) n *= 2
+  return sha(Buffer.from([1]), treeRoot(list.slice(0, n)), treeRoot(list.slice(n)))
+}
+
+// forward computes logits; sink gets the tiles of the trace, last says which position wants the
+// state before the output, and draws which want a token.
+const forward = (m, tokens, sink, last = -1, draws = () => false, t = {}) => {
+  const put = sink ?? (() => {})
   const { c, freq } = m, d = c.head_dim, eps = B(c.eps)
   const times = (matrix, x, exp) => { const a = quantise(x, exp, actBits(x.length)); return matrix.map(r => linear(r.w, r.scale, a.q, a.exp)) }
   const add = (x, y) => x.map((v, i) => sat32(v + y[i]))
   const normed = (x, g) => norm(x, g.m, g.exp, eps)
+  const input = (x, exp) => put(blockTile(quantise(x, exp, actBits(x.length))))
+  const product = (v, columns) => { chunks(v, rowsOf(columns)).forEach(p => put(i32(p))); return v }
   const cache = m.layers.map(() => [])
   return tokens.map((token, pos) => {
     let x = embed(m.embed[token].w, m.embed[token].scale)
     m.layers.forEach((y, l) => {
+      put(i32(x))
       const h = normed(x, y.attnNorm)
-      const project = p => { const v = times(p.m, h.y, h.exp); return p.bias ? add(v, p.bias) : v }
-      const heads = v => table(v.length / d, i => v.slice(i * d, (i + 1) * d))
+      input(h.y, h.exp)
+      const [query, key, value] = [y.query, y.key, y.value].map(p => { const v = product(times(p.m, h.y, h.exp), c.dim); return p.bias ? add(v, p.bias) : v })
+      const heads = v => chunks(v, d)
       const finish = g => v => {
         if (g) { const n = normed(v, g); v = widen(n.y, n.exp) }
         return quantise(rotate(v, freq, B(pos), c.halves), -16n, 11n)
       }
-      const q = heads(project(y.query)).map(finish(y.queryNorm))
-      cache[l].push({ k: heads(project(y.key)).map(finish(y.keyNorm)), v: heads(project(y.value)).map(v => quantise(v, -16n, 11n)) })
+      const q = heads(query).map(finish(y.queryNorm))
+      cache[l].push({ k: heads(key).map(finish(y.keyNorm)), v: heads(value).map(v => quantise(v, -16n, 11n)) })
+      q.forEach(b => put(blockTile(b)))
+      const own = cache[l][pos]
+      own.k.forEach((k, g) => put(Buffer.concat([i32([k.exp, own.v[g].exp]), i16(k.q), i16(own.v[g].q)])))
+      if (sink) attentionTiles(c, pos, q, cache[l], put)
       const seen = cache[l].slice(c.window ? Math.max(0, pos + 1 - c.window) : 0)
       const mixed = q.flatMap((a, i) => {
         const kv = Math.floor(i / (c.heads / c.kv_heads))
@@ -233,17 +336,43 @@ const forward = (m, tokens) => {
         const { w, sum, exp } = weights(scores, seen.map(t => t.v[kv].exp))
         return table(d, j => mix(dot(w, seen.map(t => t.v[kv].q[j])), sum, exp))
       })
-      x = add(x, times(y.out, mixed, -16n))
+      chunks(mixed, mixed.length / c.kv_heads).forEach(v => put(i32(v)))
+      input(mixed, -16n)
+      x = add(x, product(times(y.out, mixed, -16n), mixed.length))
+      put(i32(x))
       const f = normed(x, y.ffnNorm)
-      x = add(x, times(y.down, gate(times(y.gate, f.y, f.exp), times(y.up, f.y, f.exp)), -32n))
+      input(f.y, f.exp)
+      const inner = gate(product(times(y.gate, f.y, f.exp), c.dim), product(times(y.up, f.y, f.exp), c.dim))
+      let bits = 0n
+      for (const v of chunks(inner, 1024)) put(i32([bits = max(bits, len(v.map(abs).reduce(max)))]))
+      for (const v of chunks(quantise(inner, -32n, actBits(c.hidden)).q, 1024)) put(i16(v))
+      x = add(x, product(times(y.down, inner, -32n), c.hidden))
     })
+    put(i32(x))
     const n = normed(x, m.norm)
-    return times(m.output, n.y, n.exp)
+    if (pos === last) put(i32(widen(n.y, n.exp)))
+    if (draws(pos)) input(n.y, n.exp)
+    if (sink && !draws(pos)) return []
+    const logits = times(m.output, n.y, n.exp)
+    if (draws(pos)) { product(logits, c.dim); drawTiles(logits, B(pos + 1), t, put) }
+    return logits
   })
 }
+const traceRoot = (m, t) => {
+  const tokens = [...t.prompt, ...t.output].slice(0, t.embed ? undefined : -1), tiles = []
+  const numbers = { ...t, seed: Buffer.from(t.seed, 'hex'), temperature: B(t.temperature), topK: B(t.topK), topP: B(t.topP) }
+  forward(m, tokens, b => tiles.push(sha(Buffer.from([0]), b)), t.embed ? tokens.length - 1 : -1, p => !t.embed && p >= t.prompt.length - 1, numbers)
+  return treeRoot(tiles).toString('hex')
+}
 for (const file of process.argv.slice(2)) {
-  const { tokens, logits } = JSON.parse(readFileSync(file + '.json'))
-  const got = forward(load(file), tokens)
+  const { tokens, logits, traces = [] } = JSON.parse(readFileSync(file + '.json'))
+  const m = load(file)
+  for (const t of traces) {
+    const root = traceRoot(m, t)
+    if (root !== t.root) { bad++; console.log(`${file}: the trace of ${t.name} has root ${root}, want ${t.root}`) }
+  }
+  if (!tokens) { console.log(`${file}: ${traces.length} traces`); continue }
+  const got = forward(m, tokens)
   got.forEach((row, i) => {
     if (JSON.stringify(row.map(Number)) !== JSON.stringify(logits[i])) { bad++; console.log(`${file}: logits of position ${i} differ`) }
   })

@@ -12,6 +12,7 @@ import (
 var rules = map[string]func(*Module) []Violation{
 	"imports":       Imports,
 	"worker":        WorkerStaysSmall,
+	"referees":      RefereesStaySmall,
 	"consensus":     Consensus,
 	"file sizes":    FileSizes,
 	"package names": PackageNames,
@@ -90,6 +91,20 @@ func TestRulesFindWhatTheyForbid(t *testing.T) {
 			"cmd/cantus-worker/main.go":   "package main\n",
 			"cmd/cantus-worker/a_test.go": importing("main", "example.org/m/ledger"),
 		}, ""},
+
+		{"a referee links the engine through others", RefereesStaySmall, map[string]string{
+			"exact/referee/r.go": importing("referee", "example.org/m/exact/trace"),
+			"exact/trace/t.go":   importing("trace", "example.org/m/exact/model"),
+			"exact/model/m.go":   "package model\n",
+		}, "exact/referee → exact/trace → exact/model"},
+		{"a referee may compute", RefereesStaySmall, map[string]string{
+			"exact/referee/r.go": importing("referee", "example.org/m/exact"),
+			"exact/e.go":         "package exact\n",
+		}, ""},
+		{"the ledger may not import the engine", Imports, map[string]string{"ledger/x/work/a.go": importing("work", "example.org/m/exact/model")}, "ledger may import only"},
+		{"but may import the referee", Imports, map[string]string{"ledger/x/work/a.go": importing("work", "example.org/m/exact/referee")}, ""},
+		{"exact arithmetic is consensus", Consensus, map[string]string{"exact/e.go": "package exact\n\nvar x float64\n"}, "float64"},
+		{"the engine is not", Consensus, map[string]string{"exact/model/m.go": "package model\n\nfunc f() { go f() }\n"}, ""},
 
 		{"clock", Consensus, body(`import "time"`, "_ = time.Now()"), "time.Now"},
 		{"clock under another name", Consensus, body(`import clock "time"`, "_ = clock.Since"), "time.Since"},

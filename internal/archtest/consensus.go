@@ -5,11 +5,15 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"slices"
 	"strings"
 )
 
 // consensus is where the code lies whose result every validator must agree on.
 const consensus = "ledger/x"
+
+// alsoConsensus are packages outside of it, without those below them, that it computes with.
+var alsoConsensus = append([]string{"exact"}, referees...)
 
 // OrderFree marks, on the line of a range over a map or on the line above, that the
 // result does not depend on the order. A reason follows it.
@@ -41,7 +45,7 @@ func Consensus(m *Module) []Violation {
 	var bad []Violation
 	check := newChecker(m)
 	for _, dir := range m.Dirs() {
-		if !within(dir, consensus) {
+		if !within(dir, consensus) && !slices.Contains(alsoConsensus, dir) {
 			continue
 		}
 		info := check.infoOf(dir)

@@ -16,11 +16,11 @@ var Layers = map[string][]string{
 	"work":      {"artifact"},
 	"plane":     {"artifact", "work"},
 	"kinds":     {"artifact", "exact", "work"}, // never each other: see Imports
-	"kinds/all": {"work", "kinds"},
+	"kinds/all": {"artifact", "exact", "work", "kinds"},
 	"scheduler": {"artifact", "work", "plane"},
 	"worker":    {"artifact", "work", "plane"},
 	"gateway":   {"artifact", "work", "plane", "scheduler", "docs"},
-	"ledger":    {"artifact", "exact", "work"},
+	"ledger":    {"artifact", "exact/claim", "exact/merkle", "exact/modelfile", "exact/referee", "work"},
 	"docs":      {},
 }
 
@@ -101,6 +101,25 @@ var ledgerModules = []string{
 // WorkerStaysSmall checks that what a home machine runs links nothing of the ledger: no
 // package of ours under ledger/, and nothing that a ledger node is made of.
 func WorkerStaysSmall(m *Module) []Violation { return free(m, "cmd/cantus-worker", "ledger") }
+
+// referees are what decides about answers of models, and engines what computes such answers:
+// fast, on many threads, and with assembly.
+var (
+	referees = []string{"exact/claim", "exact/merkle", "exact/modelfile", "exact/referee"}
+	engines  = []string{"exact/model", "exact/kernel"}
+)
+
+// RefereesStaySmall checks that what every validator runs to decide about an answer links
+// no engine.
+func RefereesStaySmall(m *Module) []Violation {
+	var bad []Violation
+	for _, start := range referees {
+		for _, room := range engines {
+			bad = append(bad, free(m, start, room)...)
+		}
+	}
+	return bad
+}
 
 // free checks that nothing reachable from a directory lies in a room, or imports a module
 // of the ledger's.

@@ -1,4 +1,4 @@
-package model
+package modelfile
 
 import (
 	"bytes"
@@ -76,12 +76,12 @@ func (c *Config) Check() error {
 	return nil
 }
 
-// queries and keyColumns are the rows of those projections.
-func (c *Config) queries() int    { return c.Heads * c.HeadDim }
-func (c *Config) keyColumns() int { return c.KVHeads * c.HeadDim }
+// Queries and KeyColumns are the rows of those projections.
+func (c *Config) Queries() int    { return c.Heads * c.HeadDim }
+func (c *Config) KeyColumns() int { return c.KVHeads * c.HeadDim }
 
-// encode is the one encoding of a configuration: JSON with the fields in their order.
-func (c *Config) encode() ([]byte, error) {
+// Encode is the one encoding of a configuration: JSON with the fields in their order.
+func (c *Config) Encode() ([]byte, error) {
 	b, err := json.Marshal(c)
 	if err != nil {
 		return nil, fmt.Errorf("encode model configuration: %w", err)
@@ -89,15 +89,15 @@ func (c *Config) encode() ([]byte, error) {
 	return b, nil
 }
 
-// decodeConfig takes back what encode gives and nothing else.
-func decodeConfig(b []byte) (*Config, error) {
+// DecodeConfig takes back what Encode gives and nothing else.
+func DecodeConfig(b []byte) (*Config, error) {
 	c := new(Config)
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(c); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	again, err := c.encode()
+	again, err := c.Encode()
 	if err != nil {
 		return nil, err
 	}
@@ -106,3 +106,14 @@ func decodeConfig(b []byte) (*Config, error) {
 	}
 	return c, c.Check()
 }
+
+// First is the first position that the query at position p sees.
+func (c *Config) First(p int) int {
+	if c.Window == 0 {
+		return 0
+	}
+	return max(0, p+1-c.Window)
+}
+
+// Group is how many query heads share a key head.
+func (c *Config) Group() int { return c.Heads / c.KVHeads }
