@@ -34,7 +34,7 @@ install: ## Install the commands into Go's bin directory
 	go install -ldflags '$(LDFLAGS)' ./cmd/...
 
 .PHONY: demo
-demo: build ## Crawl, settle and verify on a network of one machine; SEED=https://… for a site of your choice
+demo: build ## Crawl, ask, settle and verify on a network of one machine; SEED=https://… for a site of your choice
 	$(BIN)/cantus demo $(SEED)
 
 ##@ Check
@@ -52,8 +52,9 @@ race: ## The same packages under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -p $(JOBS) $$(go list ./... | grep -vE '/(ledger|cmd|internal/testnet)(/|$$)')
 
 .PHONY: e2e
-e2e: build ## A whole network on real input: clients from npm, 2,000 pages and more, money, resume
+e2e: build ## A whole network on real input: clients from npm, 2,000 pages and more, answers, money, resume
 	test/e2e.sh
+	test/infer.sh
 
 .PHONY: e2e-net
 e2e-net: build ## 4 validators, 2 gateways, 8 workers in network namespaces; parts die during a crawl (root)
@@ -107,6 +108,10 @@ gen: ## Write what is generated: Go from proto/, pages of the documentation
 	go run ./internal/protogen
 	go run ./docs/docgen
 	exact/kernel/avogen/gen
+
+.PHONY: demo-model
+demo-model: ## Train the demo model anew, into models/demo (an hour; needs PyTorch and WordNet)
+	models/demo/train/run.sh
 
 .PHONY: gen-check
 gen-check: ## Fail if make gen would change anything

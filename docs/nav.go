@@ -13,6 +13,7 @@ var nav = []section{
 		"flow.md",
 		"economics.md",
 		"audits.md",
+		"disputes.md",
 		"receipts.md",
 		"lineage.md",
 		"ledger.md",
@@ -26,9 +27,15 @@ var nav = []section{
 		"similarity.md",
 		"crawl.md",
 	}},
+	{"Inference", []string{
+		"inference.md",
+		"measured.md",
+		"openai.md",
+	}},
 	{"Running it", []string{
 		"operating.md",
 		"workers.md",
+		"models.md",
 		"gateways.md",
 		"observability.md",
 		"faults.md",

@@ -49,6 +49,7 @@ type Config struct {
 	AllowLoopback   bool         // the network's genesis allows crawling loopback addresses
 	ClaimForWorkers bool         // send the workers' claims for them
 	Docs            http.Handler // served under /docs/; nil for none
+	Models          http.Handler // files of models, served under /models; nil for none
 	Version         string
 	Quota           int64 // bytes of artifacts; 0 for as many as the disk takes
 

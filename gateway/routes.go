@@ -78,6 +78,14 @@ func (g *Gateway) routes(metrics http.Handler) http.Handler {
 			}, work.MountEnv{Chain: g.cfg.Chain, Gateway: g.cfg.Key.Public(), Now: time.Now, Log: g.log.With("kind", k.Name())})
 		}
 	}
+	if g.cfg.Models != nil {
+		files := func(w http.ResponseWriter, r *http.Request) (any, error) {
+			g.cfg.Models.ServeHTTP(w, r)
+			return nil, nil
+		}
+		handle("GET /models", files)
+		handle("GET /models/{root}", files)
+	}
 	if g.cfg.Docs != nil {
 		mux.Handle("GET /docs/", http.StripPrefix("/docs", g.cfg.Docs))
 		mux.Handle("GET /{$}", http.RedirectHandler("/docs/", http.StatusFound))

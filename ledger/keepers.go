@@ -44,6 +44,7 @@ import (
 	lineagekeeper "github.com/cantus-network/cantus/ledger/x/lineage/keeper"
 	lineagetypes "github.com/cantus-network/cantus/ledger/x/lineage/types"
 	workkeeper "github.com/cantus-network/cantus/ledger/x/work/keeper"
+	workreferees "github.com/cantus-network/cantus/ledger/x/work/referees"
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 )
 
@@ -131,6 +132,7 @@ func (a *App) buildKeepers(opts Options) error {
 	if err != nil {
 		return err
 	}
+	workreferees.Set(a.Work)
 	// Jobs pay the owners of what they use, and artifacts name the jobs that made them.
 	a.Work.SetLineage(a.Lineage)
 	a.Lineage.SetJobs(a.Work)

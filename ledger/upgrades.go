@@ -24,6 +24,8 @@ type ruleChange struct {
 var ruleChanges = []ruleChange{
 	// Plants, probation, cells and fines for outvoted auditors: x/work from 1 to 2.
 	{name: "v2"},
+	// Disputes that the ledger decides, and kinds that are measured: x/work from 2 to 3.
+	{name: "v3"},
 }
 
 // prepareUpgrades registers what this program can do and, where it was started to carry on

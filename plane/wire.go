@@ -178,6 +178,7 @@ type VerdictReveal struct {
 	Outcome  work.AuditOutcome
 	Evidence artifact.Digest
 	Salt     [work.SaltSize]byte
+	Score    int32
 }
 
 // DoneReply acknowledges. What it acknowledges survives a crash of the gateway.

@@ -240,7 +240,7 @@ func (s *Scheduler) reveal(b writer, key work.PublicKey, v plane.VerdictReveal) 
 	switch {
 	case ok && !r.Commitment.IsZero():
 		id := work.VerdictID{Chain: s.cfg.Chain, Job: v.Job, Epoch: v.Epoch, Sample: v.Sample, Auditor: key}
-		verdict := work.Verdict{Outcome: v.Outcome, Evidence: v.Evidence}
+		verdict := work.Verdict{Outcome: v.Outcome, Evidence: v.Evidence, Score: v.Score}
 		if err := verdict.CheckReveal(id, v.Salt, r.Commitment); err != nil {
 			return j, err.Error(), nil
 		}
@@ -249,7 +249,7 @@ func (s *Scheduler) reveal(b writer, key work.PublicKey, v plane.VerdictReveal) 
 		return j, "no verdict of this auditor is sealed for that sample", nil
 	}
 	if !r.Revealed {
-		r.Revealed, r.Outcome, r.Evidence, r.Salt = true, v.Outcome, v.Evidence, v.Salt
+		r.Revealed, r.Outcome, r.Evidence, r.Salt, r.Score = true, v.Outcome, v.Evidence, v.Salt, v.Score
 		_ = b.Set(verdictKey(v.Job, v.Epoch, v.Sample, key), encode(r), nil)
 		es.verdicts[at] = r
 		j.log.Info("a verdict was opened", "epoch", v.Epoch, "sample", v.Sample, "auditor", key.Short(), "outcome", v.Outcome.String())
@@ -265,7 +265,7 @@ func (j *job) loadVerdicts(n uint64, es *epochState) error {
 	es.verdicts = map[auditorOf]verdictRecord{}
 	prefix := numberKey(spaceVerdict, j.id, n)
 	return j.s.store.scan(prefix, after(prefix), func(k, v []byte) (bool, error) {
-		r, err := decode[verdictRecord]("a verdict", v)
+		r, err := decodeVerdict(v)
 		if err != nil {
 			return false, err
 		}
@@ -313,7 +313,7 @@ func (j *job) audits(n uint64, es *epochState, ep *work.Epoch) (commits []Verdic
 				ask(slot.Auditor, id, &order{audit: audit})
 			case !slot.Committed || slot.Outcome != 0:
 			case v.Revealed:
-				reveals = append(reveals, VerdictReveal{Sample: at.sample, Auditor: slot.Auditor, Outcome: v.Outcome, Evidence: v.Evidence, Salt: v.Salt})
+				reveals = append(reveals, VerdictReveal{Sample: at.sample, Auditor: slot.Auditor, Outcome: v.Outcome, Evidence: v.Evidence, Salt: v.Salt, Score: v.Score})
 			default:
 				ask(slot.Auditor, orderID{j.id, n, at.sample, true}, &order{})
 			}

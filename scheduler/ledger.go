@@ -99,6 +99,7 @@ type VerdictReveal struct {
 	Outcome  work.AuditOutcome
 	Evidence artifact.Digest
 	Salt     [work.SaltSize]byte
+	Score    int32
 }
 
 // PayProof shows a worker's cumulative units in an epoch's pay tree.

@@ -143,6 +143,33 @@ type verdictRecord struct {
 	Outcome    work.AuditOutcome
 	Evidence   artifact.Digest
 	Salt       [work.SaltSize]byte
+	Score      int32
+}
+
+// unscored is verdictRecord as it was before there were scores.
+type unscored struct {
+	_          struct{} `cbor:",toarray"`
+	Commitment artifact.Digest
+	Signature  []byte
+	Revealed   bool
+	Outcome    work.AuditOutcome
+	Evidence   artifact.Digest
+	Salt       [work.SaltSize]byte
+}
+
+func decodeVerdict(b []byte) (verdictRecord, error) {
+	v, err := decode[verdictRecord]("a verdict", b)
+	if err == nil {
+		return v, nil
+	}
+	old, oldErr := decode[unscored]("a verdict", b)
+	if oldErr != nil {
+		return v, err
+	}
+	return verdictRecord{
+		Commitment: old.Commitment, Signature: old.Signature, Revealed: old.Revealed,
+		Outcome: old.Outcome, Evidence: old.Evidence, Salt: old.Salt,
+	}, nil
 }
 
 func encode(v any) []byte {

@@ -46,15 +46,15 @@ workplace() {
   if [ -n "${KEEP:-}" ]; then echo "everything is kept in $work"; else cleanups+=("rm -rf '$work'"); fi
 }
 
-# network_up HOME [WRAPPER...]: starts `cantus up` and waits until it can be used.
-# Sets network_pid.
+# network_up HOME [WRAPPER...]: starts `cantus up` and waits until it can be used; without the
+# demo model and its tab unless UP says --demo. Sets network_pid.
 network_up() {
   local home=$1
   shift
   rm -f "$home/network.json"
   # In a process group of its own, so that Ctrl-C reaches this script and not both.
   set -m
-  "$@" "$CANTUS" up --workers "${WORKERS:-4}" --home "$home" >"$home.log" 2>&1 &
+  "$@" "$CANTUS" up --workers "${WORKERS:-4}" "${UP:---demo=false}" --home "$home" >"$home.log" 2>&1 &
   set +m
   network_pid=$!
   started+=("$network_pid")

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/plane"
 	"github.com/cantus-network/cantus/work"
+	"github.com/cantus-network/cantus/worker/witness"
 )
 
 // auditMargin is how long before an audit's deadline the verdict must be on its way.
@@ -54,15 +56,13 @@ func (l *link) audit(ctx context.Context, log *slog.Logger, s *session, a plane.
 		deadline := s.local(a.Deadline)
 		ctx, cancel := context.WithDeadlineCause(ctx, deadline, errDeadline)
 		defer cancel()
-		verdict := l.judge(ctx, deadline, s, a)
+		verdict, result := l.judge(ctx, deadline, s, a)
 		if context.Cause(ctx) != nil {
 			return fmt.Errorf("no verdict in time: %w", context.Cause(ctx))
 		}
-		v = verdictRecord{Job: a.Job, Epoch: a.Epoch, Sample: a.Sample, Outcome: verdict.Outcome, Evidence: verdict.Evidence, At: l.w.cfg.Now().Unix()}
+		v = verdictRecord{Job: a.Job, Epoch: a.Epoch, Sample: a.Sample, Outcome: verdict.Outcome, Evidence: verdict.Evidence, Score: verdict.Score, At: l.w.cfg.Now().Unix()}
 		rand.Read(v.Salt[:])
-		// Before anybody learns of it: a commitment whose salt is lost can't be revealed.
-		if err := l.durable.addVerdict(v); err != nil {
-			l.w.fail(err)
+		if err := l.judged(log, l.w.kinds[a.Kind], v, a.Body, result); err != nil {
 			return err
 		}
 		if v, ok = l.durable.verdict(id); !ok {
@@ -85,7 +85,7 @@ func (l *link) audit(ctx context.Context, log *slog.Logger, s *session, a plane.
 // seal makes a verdict's commitment, the same each time.
 func (l *link) seal(v verdictRecord) (plane.VerdictCommit, error) {
 	id := work.VerdictID{Chain: l.party.chain, Job: v.Job, Epoch: v.Epoch, Sample: v.Sample, Auditor: l.w.cfg.Key.Public()}
-	c, err := work.Verdict{Outcome: v.Outcome, Evidence: v.Evidence}.Commitment(id, v.Salt)
+	c, err := work.Verdict{Outcome: v.Outcome, Evidence: v.Evidence, Score: v.Score}.Commitment(id, v.Salt)
 	if err != nil {
 		return plane.VerdictCommit{}, err
 	}
@@ -113,55 +113,69 @@ func (l *link) reveal(r plane.Reveal) {
 var errInconsistent = errors.New("the gateway's audit is inconsistent")
 
 // judge finds out whether a receipt is true. Whatever keeps it from finding out makes the
-// verdict unsure: an auditor that says nothing is taken to shirk.
-func (l *link) judge(ctx context.Context, deadline time.Time, s *session, a plane.Audit) work.Verdict {
+// verdict unsure: an auditor that says nothing is taken to shirk. It returns the result's body,
+// where it came that far.
+func (l *link) judge(ctx context.Context, deadline time.Time, s *session, a plane.Audit) (work.Verdict, []byte) {
 	left := time.Until(deadline)
 	ctx, cancel := context.WithDeadline(ctx, deadline.Add(-min(auditMargin, left/4)))
 	defer cancel()
-	v, err := l.check(ctx, s, a)
-	if err != nil {
-		return work.Verdict{Outcome: work.Unsure, Reason: err.Error()}
+	task, result, units, err := l.fetchAudit(ctx, s, a)
+	var v work.Verdict
+	if err == nil {
+		v, err = l.check(ctx, s, a, task, result, units)
 	}
-	return v
+	if err != nil {
+		return work.Verdict{Outcome: work.Unsure, Reason: err.Error()}, nil
+	}
+	return v, result.Body
 }
 
-func (l *link) check(ctx context.Context, s *session, a plane.Audit) (work.Verdict, error) {
-	kind := l.w.kinds[a.Kind]
-	if kind == nil {
-		return work.Verdict{}, fmt.Errorf("this worker doesn't do %s", a.Kind)
+// fetchAudit gets what a receipt is about, and the units that it claims.
+func (l *link) fetchAudit(ctx context.Context, s *session, a plane.Audit) (work.Task, work.Result, uint64, error) {
+	fail := func(err error) (work.Task, work.Result, uint64, error) { return work.Task{}, work.Result{}, 0, err }
+	if l.w.kinds[a.Kind] == nil {
+		return fail(fmt.Errorf("this worker doesn't do %s", a.Kind))
 	}
 	signed, err := work.DecodeReceipt(a.Receipt)
 	if err != nil {
-		return work.Verdict{}, fmt.Errorf("%w: %w", errInconsistent, err)
+		return fail(fmt.Errorf("%w: %w", errInconsistent, err))
 	}
 	receipt := signed.Receipt
 	spec, err := l.w.specs.get(ctx, s, a.Spec)
 	if err != nil {
-		return work.Verdict{}, fmt.Errorf("fetch the job's spec: %w", err)
+		return fail(fmt.Errorf("fetch the job's spec: %w", err))
 	}
 	task := work.Task{Job: a.Job, Seq: a.Seq, Spec: spec, Body: a.Body}
 	switch {
 	case signed.Verify() != nil:
-		return work.Verdict{}, fmt.Errorf("%w: the receipt isn't signed by its worker", errInconsistent)
+		return fail(fmt.Errorf("%w: the receipt isn't signed by its worker", errInconsistent))
 	case receipt.Chain != s.info.Chain || receipt.Job != a.Job || receipt.Seq != a.Seq || receipt.Task != task.Digest():
-		return work.Verdict{}, fmt.Errorf("%w: the receipt is of another task", errInconsistent)
+		return fail(fmt.Errorf("%w: the receipt is of another task", errInconsistent))
 	}
 	body, err := l.fetchResult(ctx, s, receipt.Result)
 	if err != nil {
-		return work.Verdict{}, fmt.Errorf("fetch the result: %w", err)
+		return fail(fmt.Errorf("fetch the result: %w", err))
 	}
-	result := work.Result{Body: body}
+	return task, work.Result{Body: body}, receipt.Units, nil
+}
+
+// check finds out whether a result is what its task gives, and worth what was claimed.
+func (l *link) check(ctx context.Context, s *session, a plane.Audit, task work.Task, result work.Result, claimed uint64) (work.Verdict, error) {
+	kind := l.w.kinds[a.Kind]
 	// What the meter says follows from the result alone: no two machines can differ on it.
 	units, err := protect(ctx, func(context.Context) (uint64, error) { return kind.Meter(task, result) })
 	if err != nil && ctx.Err() != nil {
 		return work.Verdict{}, err
 	}
+	unmetered := ""
 	if err != nil {
-		return work.Verdict{Outcome: work.Fail, Label: work.Replayed, Evidence: receipt.Result, Reason: "the result doesn't answer the task: " + err.Error()}, nil
+		unmetered = "the result doesn't answer the task: " + err.Error()
+	} else if units != claimed {
+		unmetered = fmt.Sprintf("the receipt claims %d units of a result that is worth %d", claimed, units)
 	}
-	if units != receipt.Units {
-		return work.Verdict{Outcome: work.Fail, Label: work.Replayed, Evidence: receipt.Result,
-			Reason: fmt.Sprintf("the receipt claims %d units of a result that is worth %d", receipt.Units, units)}, nil
+	// Where the ledger decides, what can't be proved to it is not said: it knows no specs.
+	if unmetered != "" && !l.w.isRefereed(a.Kind) {
+		return work.Verdict{Outcome: work.Fail, Label: work.Replayed, Evidence: result.Digest(), Reason: unmetered}, nil
 	}
 	blobs := newTaskBlobs(s.store, l.spool)
 	defer blobs.discard()
@@ -174,7 +188,21 @@ func (l *link) check(ctx context.Context, s *session, a plane.Audit) (work.Verdi
 	if v.Outcome < work.Pass || v.Outcome > work.Unsure {
 		return work.Verdict{}, fmt.Errorf("the kind found %v, which is no outcome", v.Outcome)
 	}
+	switch refereed := l.w.isRefereed(a.Kind); {
+	case unmetered != "" && v.Outcome == work.Pass:
+		return work.Verdict{Outcome: work.Unsure, Reason: unmetered + ", which can't be proved on the ledger"}, nil
+	case refereed && v.Outcome == work.Fail && len(result.Body) > witness.MaxDisputed:
+		return work.Verdict{Outcome: work.Unsure, Reason: v.Reason + ", and the result is too large to prove that on the ledger"}, nil
+	}
 	return v, l.uploadEvidence(ctx, s, blobs, v.Evidence)
+}
+
+// isRefereed reports whether, as far as this worker knows, the ledger decides disputes about
+// a kind's receipts.
+func (w *Worker) isRefereed(kind work.Name) bool {
+	kinds := w.refereed.Load()
+	_, disputes := w.kinds[kind].(work.Disputer)
+	return disputes && kinds != nil && slices.Contains(*kinds, kind)
 }
 
 // fetchResult waits a little for a result that isn't there, and no longer.

@@ -23,6 +23,11 @@
 //	eye.go       looking at the ledger: are the verdicts there
 //	drawn.go     audits at gateways that it has no link with
 //	owed.go      and is the pay: proofs, challenges, claims
+//	bearings.go  where the ledger is, and sending to it
+//	advocate.go  disputes on the ledger: which, whose turn it is, which first
+//	moves.go     what the worker says in them, and when it disputes something itself
+//	traces.go    the traces that this takes: few at a time
+//	doubt.go     what is kept of a receipt that was found false
 //	journal.go   the file that survives kill -9
 //	state.go     what the journal remembers
 //	spool.go     blobs on the worker's own disk, within a quota
@@ -48,6 +53,17 @@
 // can't take the upload, the blobs are kept on disk and the receipt journalled at once,
 // and uploading goes on after a restart. A crash can cost what no step had been taken for:
 // the tasks that were being done.
+//
+// # Disputes
+//
+// Where the ledger decides what receipts are false, the worker speaks for itself there. If a
+// receipt of its is disputed it names its trace, goes down it and has the step decided. What
+// it found false as an auditor it proves. A dispute's state is on the ledger and each move
+// follows from that, so nothing of it is kept, but for the bodies of what was found false: from
+// before the verdict is sealed until somebody has disputed it. A worker whose own trace
+// contradicts its receipt computes it once more to be sure, and then says nothing: it loses the
+// dispute either way, and this one costs nothing besides. Nor does an auditor dispute what its
+// trace finds true, or say of a receipt what can't be proved to the ledger.
 //
 // # Whom it trusts
 //

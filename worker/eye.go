@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -17,26 +16,16 @@ import (
 // that nobody sends. What it does is decided from the ledger's records each time, and what
 // it has done is in the journals, so a crash makes it neither forget nor do things twice.
 type eye struct {
-	w      *Worker
-	ledger *witness.Ledger
-	kick   chan struct{}
+	bearings
+	kick chan struct{}
 
 	mu    sync.Mutex
 	asked map[askedID]bool // reveals that a gateway asked for
 
 	// Of the goroutine that watches:
-	operator  string
-	params    witness.Params
-	paramsAt  time.Time
-	head      witness.Head
-	headAt    time.Time // when the head came
-	oriented  time.Time // when it was asked for
-	blockTime time.Duration
-	measured  bool // blockTime is no guess
-	jobs      map[jobID]*watched
-	later     map[any]retry
-	strange   map[string]bool // chains that were complained about
-	drawn     drawn
+	jobs    map[jobID]*watched
+	strange map[string]bool // chains that were complained about
+	drawn   drawn
 }
 
 type askedID struct {
@@ -49,23 +38,10 @@ type jobID struct {
 	job  work.JobID
 }
 
-// retry is when something that failed is tried again.
-type retry struct {
-	at   time.Time
-	wait pause
-}
-
-const (
-	paramsEvery = 10 * time.Minute
-	// lookSoon is how long the eye rests at least.
-	lookSoon = 200 * time.Millisecond
-)
-
 func newEye(w *Worker, l *witness.Ledger) *eye {
 	return &eye{
-		w: w, ledger: l, kick: make(chan struct{}, 1), asked: map[askedID]bool{}, blockTime: 2 * time.Second,
-		jobs: map[jobID]*watched{}, later: map[any]retry{}, strange: map[string]bool{},
-		drawn: drawn{attended: map[party]*attendance{}},
+		bearings: newBearings(w, l), kick: make(chan struct{}, 1), asked: map[askedID]bool{},
+		jobs: map[jobID]*watched{}, strange: map[string]bool{}, drawn: drawn{attended: map[party]*attendance{}},
 	}
 }
 
@@ -118,11 +94,8 @@ func (e *eye) look(ctx, hard context.Context) (time.Duration, error) {
 	if !busy {
 		return soonest, nil
 	}
-	if e.operator == "" {
-		var err error
-		if e.operator, err = e.ledger.Operator(ctx, e.w.cfg.Key.Public()); err != nil {
-			return 0, err
-		}
+	if err := e.enlist(ctx); err != nil {
+		return 0, err
 	}
 	next, err := e.breakSilence(hard)
 	if err != nil {
@@ -147,75 +120,6 @@ func (e *eye) look(ctx, hard context.Context) (time.Duration, error) {
 	}
 	return soonest, nil
 }
-
-// orient finds out where the ledger is, how fast its blocks come and what its rules are.
-func (e *eye) orient(ctx context.Context) error {
-	head, err := e.ledger.Head(ctx)
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	e.oriented = now
-	if n := head.Height - e.head.Height; !e.headAt.IsZero() && n > 0 && head.Chain == e.head.Chain {
-		took := now.Sub(e.headAt) / time.Duration(n)
-		if e.measured {
-			took = (e.blockTime + took) / 2
-		}
-		e.blockTime, e.measured = min(max(took, 50*time.Millisecond), time.Minute), true
-	}
-	if head != e.head {
-		e.head, e.headAt = head, now
-	}
-	if now.Sub(e.paramsAt) > paramsEvery {
-		if e.params, err = e.ledger.Params(ctx); err != nil {
-			return err
-		}
-		e.paramsAt = now
-	}
-	return nil
-}
-
-// until is how long it takes to a height.
-func (e *eye) until(height int64) time.Duration {
-	return max(time.Duration(height-e.head.Height)*e.blockTime, 0)
-}
-
-// due reports whether something that failed before may be tried again.
-func (e *eye) due(what any) bool {
-	r, failed := e.later[what]
-	return !failed || time.Now().After(r.at)
-}
-
-// failed notes a failure; nil forgets earlier ones.
-func (e *eye) failed(what any, err error) {
-	if err == nil {
-		delete(e.later, what)
-		return
-	}
-	r, ok := e.later[what]
-	if !ok {
-		r.wait = pause{min: time.Second, max: 5 * time.Minute}
-	}
-	r.at = time.Now().Add(r.wait.step())
-	e.later[what] = r
-}
-
-// send sends messages at the operator's cost.
-func (e *eye) send(ctx context.Context, log *slog.Logger, what string, msg witness.Msg) error {
-	err := e.ledger.Send(ctx, e.operator, msg)
-	outcome := "done"
-	if err != nil {
-		outcome = "failed"
-		log.Error("send to the ledger", "message", what, "err", err)
-	} else {
-		log.Warn("sent to the ledger, since the gateway didn't", "message", what)
-	}
-	e.w.metrics.sent.WithLabelValues(what, outcome).Inc()
-	return err
-}
-
-// maySend reports whether there is an account to send with.
-func (e *eye) maySend() bool { return e.ledger.Account() != nil }
 
 // ask notes that a gateway asks for a reveal. The eye shows it once the ledger says that
 // every commitment is in, or that their time is over.
@@ -349,7 +253,7 @@ func (e *eye) relayOne(ctx context.Context, l *link, v verdictRecord, epoch work
 			return soon, nil
 		}
 		e.failed(v.id(), e.send(ctx, log, "reveal_verdicts", witness.RevealVerdicts(e.ledger.Account().Address(), v.Job, v.Epoch,
-			witness.VerdictReveal{Sample: v.Sample, Auditor: me, Outcome: v.Outcome, Evidence: v.Evidence, Salt: v.Salt})))
+			witness.VerdictReveal{Sample: v.Sample, Auditor: me, Outcome: v.Outcome, Evidence: v.Evidence, Salt: v.Salt, Score: v.Score})))
 		return soon, nil
 	}
 	return over(string(sample.Status))
@@ -357,5 +261,5 @@ func (e *eye) relayOne(ctx context.Context, l *link, v verdictRecord, epoch work
 
 // reveal is what opens the verdict.
 func (v verdictRecord) reveal() plane.VerdictReveal {
-	return plane.VerdictReveal{Job: v.Job, Epoch: v.Epoch, Sample: v.Sample, Outcome: v.Outcome, Evidence: v.Evidence, Salt: v.Salt}
+	return plane.VerdictReveal{Job: v.Job, Epoch: v.Epoch, Sample: v.Sample, Outcome: v.Outcome, Evidence: v.Evidence, Salt: v.Salt, Score: v.Score}
 }

@@ -34,6 +34,7 @@ type node struct {
 	sent    []string          // transactions, decoded as far as their types
 	onSend  func(types string)
 	down    bool
+	court   *court // of disputes; nil for a ledger that knows none
 }
 
 const (
@@ -74,18 +75,24 @@ func (n *node) serve(w http.ResponseWriter, r *http.Request) {
 			n.t.Errorf("broadcast %s: %v", body, err)
 		}
 		var types []string
-		for _, m := range []string{"MsgExec", "MsgChallengeVoucher", "MsgCommitVerdicts", "MsgRevealVerdicts", "MsgClaim"} {
+		for _, m := range []string{"MsgExec", "MsgChallengeVoucher", "MsgCommitVerdicts", "MsgRevealVerdicts", "MsgClaim",
+			"MsgOpenDispute", "MsgAnswerDispute", "MsgDescend", "MsgDecide", "MsgContradict"} {
 			if strings.Contains(string(req.Tx), "."+m) {
 				types = append(types, m)
 			}
 		}
 		n.sent = append(n.sent, strings.Join(types, " "))
+		if why := n.court.hear(req.Tx); why != "" {
+			fmt.Fprintf(w, `{"tx_response":{"code":18,"raw_log":%q}}`, why)
+			return
+		}
 		if n.onSend != nil {
 			n.onSend(n.sent[len(n.sent)-1])
 		}
 		fmt.Fprint(w, `{"tx_response":{"code":0,"raw_log":""}}`)
 	case strings.HasPrefix(path, "cosmos/tx/v1beta1/txs/"):
 		fmt.Fprint(w, `{"tx":{},"tx_response":{"height":"101","code":0,"raw_log":""}}`)
+	case n.court.serve(w, path, r.URL.Query()):
 	case n.refused[path] != "":
 		w.WriteHeader(http.StatusNotImplemented)
 		fmt.Fprint(w, n.refused[path])

@@ -20,6 +20,8 @@ type metrics struct {
 	connected prometheus.Gauge
 	switches  prometheus.Counter
 	sent      *prometheus.CounterVec
+	disputes  *prometheus.CounterVec
+	disputed  *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer, w *Worker) (*metrics, error) {
@@ -46,9 +48,11 @@ func newMetrics(r prometheus.Registerer, w *Worker) (*metrics, error) {
 		connected: gauge("connected", "Gateways that there is a session with."),
 		switches:  prometheus.NewCounter(prometheus.CounterOpts{Name: "cantus_worker_gateway_switches_total", Help: "How often the worker went over to another gateway."}),
 		sent:      counter("transactions_total", "Transactions that the worker sent to the ledger itself, by message and outcome.", "message", "outcome"),
+		disputes:  counter("disputes_total", "Disputes that ended, by the worker's role and how they ended for it.", "role", "outcome"),
+		disputed:  prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "cantus_worker_disputes_open", Help: "Open disputes by the worker's role."}, []string{"role"}),
 	}
 	m.all = []prometheus.Collector{
-		m.tasks, m.seconds, m.units, m.uploaded, m.receipts, m.audits, m.underpaid, m.connected, m.switches, m.sent,
+		m.tasks, m.seconds, m.units, m.uploaded, m.receipts, m.audits, m.underpaid, m.connected, m.switches, m.sent, m.disputes, m.disputed,
 		function("memory_bytes", "Bytes of results in memory or reserved for them.", func() float64 { return float64(w.memory.held()) }),
 		function("disk_bytes", "Bytes of blobs on disk.", func() float64 { return float64(w.disk.held()) }),
 		function("bundles", "Bundles being done.", func() float64 { return float64(w.slots.busy()) }),

@@ -26,6 +26,7 @@ type state struct {
 	added    uint64                    // receipts ever added
 	jobs     map[work.JobID]account
 	verdicts map[sampleID]verdictRecord
+	doubts   map[sampleID]doubtRecord
 	compact  int64 // the size from which on the journal is shortened
 }
 
@@ -62,6 +63,8 @@ const (
 	recordProof    = 'P'
 	recordCase     = 'C'
 	recordOver     = 'O'
+	recordDoubt    = 'F' // a receipt that this auditor found false, and may have to prove so
+	recordDropped  = 'X' // and need not any more
 )
 
 type receiptRecord struct {
@@ -89,6 +92,31 @@ type verdictRecord struct {
 	Evidence artifact.Digest
 	Salt     [work.SaltSize]byte
 	At       int64 // Unix seconds
+	Score    int32
+}
+
+// unscoredRecord is verdictRecord as it was before there were scores.
+type unscoredRecord struct {
+	_        struct{} `cbor:",toarray"`
+	Job      work.JobID
+	Epoch    uint64
+	Sample   uint32
+	Outcome  work.AuditOutcome
+	Evidence artifact.Digest
+	Salt     [work.SaltSize]byte
+	At       int64
+}
+
+func decodeVerdict(b []byte) (verdictRecord, error) {
+	v, err := work.Decode[verdictRecord](b, maxRecord)
+	if err == nil {
+		return v, nil
+	}
+	old, oldErr := work.Decode[unscoredRecord](b, maxRecord)
+	if oldErr != nil {
+		return v, err
+	}
+	return verdictRecord{Job: old.Job, Epoch: old.Epoch, Sample: old.Sample, Outcome: old.Outcome, Evidence: old.Evidence, Salt: old.Salt, At: old.At}, nil
 }
 
 // decidedRecord names a sample.
@@ -157,7 +185,7 @@ func openState(dir string, now time.Time, log *slog.Logger) (*state, error) {
 	}
 	s := &state{
 		pending: map[plane.LeaseID]waiting{}, jobs: map[work.JobID]account{},
-		verdicts: map[sampleID]verdictRecord{}, compact: minCompact,
+		verdicts: map[sampleID]verdictRecord{}, doubts: map[sampleID]doubtRecord{}, compact: minCompact,
 	}
 	path := filepath.Join(dir, "journal")
 	j, cut, err := openJournal(path, s.apply)
@@ -170,6 +198,9 @@ func openState(dir string, now time.Time, log *slog.Logger) (*state, error) {
 	}
 	maps.DeleteFunc(s.verdicts, func(_ sampleID, v verdictRecord) bool {
 		return now.Sub(time.Unix(v.At, 0)) > keepVerdict
+	})
+	maps.DeleteFunc(s.doubts, func(_ sampleID, d doubtRecord) bool {
+		return now.Sub(time.Unix(d.At, 0)) > keepVerdict
 	})
 	maps.DeleteFunc(s.jobs, func(_ work.JobID, a account) bool {
 		return a.over != 0 && now.Sub(time.Unix(a.over, 0)) > keepOver
@@ -232,7 +263,7 @@ func (s *state) apply(r record) error {
 		a.voucher = &v
 		s.jobs[v.Voucher.Job] = a
 	case recordVerdict:
-		v, err := work.Decode[verdictRecord](r.payload, maxRecord)
+		v, err := decodeVerdict(r.payload)
 		if err != nil {
 			return err
 		}
@@ -243,6 +274,18 @@ func (s *state) apply(r record) error {
 			return err
 		}
 		delete(s.verdicts, sampleID{v.Job, v.Epoch, v.Sample})
+	case recordDoubt:
+		v, err := work.Decode[doubtRecord](r.payload, maxRecord)
+		if err != nil {
+			return err
+		}
+		s.doubts[v.id()] = v
+	case recordDropped:
+		v, err := work.Decode[decidedRecord](r.payload, maxRecord)
+		if err != nil {
+			return err
+		}
+		delete(s.doubts, sampleID{v.Job, v.Epoch, v.Sample})
 	case recordProof:
 		v, err := work.Decode[proofRecord](r.payload, maxRecord)
 		if err != nil {
@@ -351,6 +394,11 @@ func (s *state) shorten() error {
 			return err
 		}
 	}
+	for _, v := range s.doubts {
+		if err := add(recordDoubt, v); err != nil {
+			return err
+		}
+	}
 	if err := s.journal.rewrite(rs); err != nil {
 		return err
 	}
@@ -398,15 +446,19 @@ func (s *state) settle(over []plane.LeaseID, earned map[work.JobID]uint64, vouch
 	return s.commit(entries...)
 }
 
-// addVerdict notes a verdict, salt included, before anybody learns of it. The first one on
-// a sample stands: it may be on the ledger already.
-func (s *state) addVerdict(v verdictRecord) error {
+// addVerdict notes a verdict, salt included, before anybody learns of it, and what it takes to
+// prove it. The first one on a sample stands: it may be on the ledger already.
+func (s *state) addVerdict(v verdictRecord, doubts ...doubtRecord) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.verdicts[v.id()]; ok {
 		return nil
 	}
-	return s.commit(entry{recordVerdict, v})
+	entries := []entry{{recordVerdict, v}}
+	for _, d := range doubts {
+		entries = append(entries, entry{recordDoubt, d})
+	}
+	return s.commit(entries...)
 }
 
 func (s *state) verdict(id sampleID) (verdictRecord, bool) {
@@ -447,7 +499,7 @@ func (s *state) judgedSince(t time.Time) bool {
 func (s *state) empty() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.pending)+len(s.jobs)+len(s.verdicts) == 0
+	return len(s.pending)+len(s.jobs)+len(s.verdicts)+len(s.doubts) == 0
 }
 
 // promised lists the jobs in which there is a voucher to look after.
@@ -492,7 +544,7 @@ func (s *state) waiting() int {
 	return len(s.pending)
 }
 
-// blobs counts how many receipts wait for each blob to be uploaded.
+// blobs counts how many need each blob: receipts that wait for it to be uploaded, and doubts.
 func (s *state) blobs() map[artifact.Digest]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -501,6 +553,10 @@ func (s *state) blobs() map[artifact.Digest]int {
 		for _, d := range r.Blobs {
 			m[d]++
 		}
+	}
+	for _, v := range s.doubts {
+		m[v.Task]++
+		m[v.Result]++
 	}
 	return m
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -33,9 +34,11 @@ type Worker struct {
 	specs  *specs
 
 	choice   *choice
-	eye      *eye          // on the ledger; nil without one
-	stopping chan struct{} // closed when Run is told to stop
-	failed   chan error    // what ends the worker from within, once
+	eye      *eye                        // on the ledger; nil without one
+	advocate *advocate                   // in disputes there; nil without one
+	refereed atomic.Pointer[[]work.Name] // kinds of which the ledger decides disputes; nil while that isn't known
+	stopping chan struct{}               // closed when Run is told to stop
+	failed   chan error                  // what ends the worker from within, once
 
 	loops   sync.WaitGroup // that keep sessions and lease
 	linksMu sync.Mutex
@@ -63,6 +66,7 @@ func New(cfg Config) (*Worker, error) {
 	}
 	if cfg.Ledger != nil {
 		w.eye = newEye(w, cfg.Ledger)
+		w.advocate = newAdvocate(w, cfg.Ledger)
 	}
 	if w.metrics, err = newMetrics(cfg.Metrics, w); err != nil {
 		return nil, err
@@ -139,6 +143,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 		w.log.Info("no ledger to look at: nothing that the gateways commit is checked, and nothing is sent without them (--ledger)")
 	} else {
 		w.loops.Go(func() { w.eye.watch(seek, hard) })
+		w.loops.Go(func() { w.advocate.watch(seek) })
 	}
 	select {
 	case <-ctx.Done():

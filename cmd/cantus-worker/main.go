@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 
 	"github.com/cantus-network/cantus/kinds/all"
+	"github.com/cantus-network/cantus/work"
 	"github.com/cantus-network/cantus/worker/cli"
 )
 
@@ -17,8 +18,10 @@ var version = ""
 func main() { os.Exit(run()) }
 
 func run() int {
-	return cli.Main(context.Background(), cli.Root(cli.Program{Version: currentVersion(), Kinds: all.Kinds}))
+	return cli.Main(context.Background(), cli.Root(cli.Program{Version: currentVersion(), Names: all.Names(), Kinds: kinds}))
 }
+
+func kinds(m cli.Machine) ([]work.Kind, func(), error) { return all.Kinds(all.Options(m)) }
 
 func currentVersion() string {
 	if version != "" {

@@ -9,11 +9,11 @@ import (
 
 // Bounds of a Task.
 const (
-	MaxTaskBytes   = 64 << 10 // encoded
-	MaxResultBytes = 4 << 20  // encoded
-	MaxVocab       = 1 << 18  // a token is below it
-	MaxStop        = 16       // stop tokens
-	MaxTop         = 20       // alternatives for each token
+	MaxTaskBytes   = 64 << 10  // encoded
+	MaxResultBytes = 256 << 10 // encoded: what a ledger can be shown in a dispute
+	MaxVocab       = 1 << 18   // a token is below it
+	MaxStop        = 16        // stop tokens
+	MaxTop         = 20        // alternatives for each token
 )
 
 // ErrTask marks a task that is out of bounds or contradicts itself.

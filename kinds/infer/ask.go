@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ type ask struct {
 	model tab.Model
 	vocab int
 	task  *claim.Task
+	top   int // alternatives that the client asked for
 	body  []byte
 	most  uint64 // units that it may cost
 	price string // of a unit in anote, when it was asked; empty where it is not known
@@ -164,7 +166,7 @@ func (a *ask) Next() ([]answer.Step, error) {
 		if n := a.given; n < len(a.steps) {
 			a.given = len(a.steps)
 			defer a.mu.Unlock()
-			return a.steps[n:len(a.steps):len(a.steps)], nil
+			return a.show(a.steps[n:]), nil
 		}
 		ended, err, whole := a.ended, a.err, a.stopped || a.complete()
 		a.mu.Unlock()
@@ -179,6 +181,15 @@ func (a *ask) Next() ([]answer.Step, error) {
 		case <-a.done:
 		}
 	}
+}
+
+// show is steps as the client asked for them: its plan may have asked for more alternatives.
+func (a *ask) show(steps []answer.Step) []answer.Step {
+	list := slices.Clone(steps)
+	for i := range list {
+		list[i].Top = list[i].Top[:min(a.top, len(list[i].Top))]
+	}
+	return list
 }
 
 // Stop implements openai.Answer.

@@ -15,6 +15,7 @@ import (
 	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/exact/claim"
 	"github.com/cantus-network/cantus/exact/model"
+	"github.com/cantus-network/cantus/exact/referee"
 	"github.com/cantus-network/cantus/exact/tokenizer"
 	"github.com/cantus-network/cantus/kinds/infer/engines"
 	"github.com/cantus-network/cantus/kinds/infer/tab"
@@ -171,6 +172,10 @@ func (k *Kind) card(root artifact.Digest) (*Card, error) {
 	}
 	c, err := k.o.Models.Open(root)
 	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", root, err)
+	}
+	// An answer that the ledger can't judge could not be disputed, so it is not sold.
+	if err := referee.Disputable(&c.Config); err != nil {
 		return nil, fmt.Errorf("model %s: %w", root, err)
 	}
 	k.mu.Lock()

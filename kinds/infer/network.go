@@ -161,6 +161,12 @@ func (d *drawer) request(root artifact.Digest, t *claim.Task) (*ask, error) {
 			return nil, k.refuse(500, serverSide, "internal_error", 0, "draw a seed: %v", err)
 		}
 	}
+	top := int(t.Top)
+	if d.amend != nil {
+		if err := d.amend(t); err != nil {
+			return nil, k.refuse(400, badRequest, "invalid_request", 0, "%v", err)
+		}
+	}
 	if err := t.Fits(c.Config.Vocab, c.Config.Context); err != nil {
 		return nil, k.refuse(400, badRequest, "context_length_exceeded", 0, "%v", err)
 	}
@@ -174,7 +180,7 @@ func (d *drawer) request(root artifact.Digest, t *claim.Task) (*ask, error) {
 			len(t.Prompt), t.MaxTokens, most, d.spec.MaxUnits)
 	}
 	return &ask{
-		p: d.plan, key: d.key.ID, model: m, vocab: c.Config.Vocab, task: t, body: body, most: most, begun: d.env.Now(),
+		p: d.plan, key: d.key.ID, model: m, vocab: c.Config.Vocab, task: t, top: top, body: body, most: most, begun: d.env.Now(),
 		news: make(chan struct{}, 1), done: make(chan struct{}),
 	}, nil
 }

@@ -75,6 +75,7 @@ type plan struct {
 	spec    *tab.Spec
 	digest  artifact.Digest
 	env     work.PlanEnv
+	amend   func(*claim.Task) error // nil for none
 	mu      sync.Mutex
 	rec     planRecord
 	purses  map[tab.KeyID]*purse
@@ -91,13 +92,20 @@ var (
 )
 
 // Plan implements work.Planner.
-func (k *Kind) Plan(_ context.Context, job work.JobID, spec []byte, state work.State, env work.PlanEnv) (work.Plan, error) {
+func (k *Kind) Plan(ctx context.Context, job work.JobID, spec []byte, state work.State, env work.PlanEnv) (work.Plan, error) {
+	return k.PlanWith(ctx, job, spec, state, env, nil)
+}
+
+// PlanWith is Plan for a kind whose tabs, API keys and routes are these, but whose tasks ask
+// for more: amend changes or refuses a task before it is queued. Clients see no more of its
+// answer than they asked for; its proof has all.
+func (k *Kind) PlanWith(_ context.Context, job work.JobID, spec []byte, state work.State, env work.PlanEnv, amend func(*claim.Task) error) (work.Plan, error) {
 	s, err := k.spec(spec)
 	if err != nil {
 		return nil, err
 	}
 	p := &plan{
-		kind: k, job: job, spec: s, digest: artifact.Sum(spec), env: env,
+		kind: k, job: job, spec: s, digest: artifact.Sum(spec), env: env, amend: amend,
 		rec: planRecord{Next: 1}, purses: map[tab.KeyID]*purse{}, out: map[uint64]*out{}, queue: newQueue(),
 	}
 	if p.env.Now == nil {

@@ -185,7 +185,8 @@ test("errors", async () => {
 
 test("going away", async () => {
   const stop = new AbortController();
-  const stream = await chat({ stream: true, max_tokens: 400 }, { signal: stop.signal });
+  // A hot answer goes on for long: Node's fetch never settles where the body was all there already.
+  const stream = await chat({ stream: true, max_tokens: 400, temperature: 2, seed: 9 }, { signal: stop.signal });
   let n = 0;
   for await (const _ of stream) if (++n === 3) stop.abort();
   assert.ok(n >= 3);

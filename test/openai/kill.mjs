@@ -8,7 +8,8 @@ import { client, gather, messages, model } from "./client.mjs";
 const victim = Number(process.argv[2]);
 assert.ok(victim > 1 && readFileSync(`/proc/${victim}/cmdline`, "utf8").includes("worker"), "want a worker's process");
 
-const ask = (seed, rest) => client.chat.completions.create({ model, messages, seed, temperature: 1.3, max_tokens: 400, stream: true, ...rest });
+// Hot answers go on for long.
+const ask = (seed, rest) => client.chat.completions.create({ model, messages, seed, temperature: 2, max_tokens: 400, stream: true, ...rest });
 
 const streams = await Promise.all(Array.from({ length: 24 }, (_, i) => ask(i + 1)));
 let shown = 0;

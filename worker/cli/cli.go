@@ -8,10 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -24,8 +26,24 @@ import (
 // Program is what the commands take from the program that they are part of.
 type Program struct {
 	Version string
-	Kinds   func() []work.Kind // all that the program knows
-	Home    string             // the default for --home; empty for ~/.cantus/worker
+	Names   []work.Name // of all kinds that the program knows
+	// Kinds makes them. Stop is called when the worker has ended.
+	Kinds  func(Machine) (kinds []work.Kind, stop func(), err error)
+	Home   string // the default for --home; empty for ~/.cantus/worker
+	Models string // the default for --models; empty for models in --home
+}
+
+// Machine is what a worker's kinds may use of the machine.
+type Machine struct {
+	Models  string // directory of models
+	Memory  int64  // for their weights, keys and values
+	Threads int    // that one model is computed with; 0 for all processors
+	// A foreign inference server: its URL, what it serves, and the file of the key for it.
+	Backend        string
+	BackendModels  []string
+	BackendKeyFile string
+	Metrics        prometheus.Registerer
+	Log            *slog.Logger
 }
 
 // envPrefix is what a flag's environment variable begins with: --gateway is
@@ -43,6 +61,8 @@ no money; the operator who enrols the key on the ledger receives the pay.
 
   cantus-worker key                                 make the keys and show the public one
   cantus worker enroll KEY …                        the operator enrols it (another program)
+  cantus-worker model pull ROOT --from https://gw.example
+                                                    fetch a model to answer prompts with
   cantus-worker start --gateway https://gw.example  work`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
@@ -50,6 +70,7 @@ no money; the operator who enrols the key on the ledger receives the pay.
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.AddCommand(Commands(p)...)
+	root.AddCommand(modelCommand(p))
 	root.AddCommand(&cobra.Command{
 		Use: "version", Short: "Show the version", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

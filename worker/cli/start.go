@@ -12,6 +12,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -35,7 +36,10 @@ type startFlags struct {
 	failover, ledgerEvery, claimAfter     *time.Duration
 	auditsEvery                           *time.Duration
 	capacity, cpus                        *int
-	memory, disk                          *size
+	memory, disk, modelMemory             *size
+	models, backend, backendKey           *string
+	backendModels                         *[]string
+	threads                               *int
 	drain                                 *time.Duration
 	allowLoopback, insecure               *bool
 	metrics, pprof, logLevel, logFormat   *string
@@ -49,6 +53,12 @@ func startCommand(p Program) *cobra.Command {
 first that answers, goes on with the next when one is away for --failover, and returns when
 the one before has been back for as long. What it did for one of them stays in that one's
 journal and is reported to it; audits are answered at all of them.
+
+It answers prompts with the models in --models ("cantus model" puts them there); one that
+is added while it runs is used from then on. Without models it does the other kinds of work.
+
+With --infer-backend it also answers by a foreign inference server, whose answers are measured
+instead of replayed; it must be enrolled for that (--kinds infer-measured/1).
 
 With --ledger the worker looks after its own: it checks that what was promised to it is
 committed, and challenges the gateway if it isn't; it brings its verdicts and claims to the
@@ -64,11 +74,13 @@ worker.toml in --home (gateway = "https://…"). Flags win over the environment,
 over the file.`,
 		Example: `  cantus-worker start --gateway https://gw.example
   cantus-worker start --gateway https://gw.example --gateway https://other.example --ledger https://node.example:1317
-  cantus-worker start --gateway https://gw.example --kinds crawl/1 --capacity 8 --memory 1GiB --disk 10GiB`,
+  cantus-worker start --gateway https://gw.example --kinds crawl/1 --capacity 8 --memory 1GiB --disk 10GiB
+  cantus-worker start --gateway https://gw.example --models /srv/models --model-memory 24GiB`,
 		Args: cobra.NoArgs,
 	}
 	f := c.Flags()
-	memory, disk := size(512<<20), size(4<<30)
+	memory, disk, modelMemory := size(512<<20), size(4<<30), size(4<<30)
+	f.Var(&modelMemory, "model-memory", "memory for models and their answers, besides --memory")
 	f.Var(&memory, "memory", "memory to stay within, as far as the kinds allow; half of it may be results in flight")
 	f.Var(&disk, "disk", "disk to use for results that wait for their upload")
 	flags := startFlags{
@@ -82,9 +94,15 @@ over the file.`,
 		auditsEvery:   f.Duration("audits-every", 15*time.Second, "how often at most to ask the ledger what to audit; oftener where blocks come fast"),
 		claimAfter:    f.Duration("claim-after", 10*time.Minute, "how long after a job's end to leave the claim to its gateway"),
 		ca:            f.String("ca", "", "PEM file of certificate authorities to trust instead of the system's"),
-		kinds:         f.StringSlice("kinds", nil, "kinds of work to do (default all: "+strings.Join(kindNames(p), ", ")+")"),
+		kinds:         f.StringSlice("kinds", nil, "kinds of work to do (default all: "+kindNames(p)+")"),
 		capacity:      f.Int("capacity", 0, "bundles of tasks to do side by side (default 4 for each processor)"),
 		cpus:          f.Int("cpus", 0, "processors to use (default all)"),
+		models:        f.String("models", p.Models, "directory of the models to answer with (default models in --home)"),
+		modelMemory:   &modelMemory,
+		backend:       f.String("infer-backend", "", "`URL` of an OpenAI-compatible inference server to answer with, such as vLLM's"),
+		backendModels: f.StringArray("infer-backend-model", nil, "`NAME=BACKENDNAME`: a measured model, and what the server calls it (repeatable; default: the only one)"),
+		backendKey:    f.String("infer-backend-key-file", "", "`file` whose first line is the server's key"),
+		threads:       f.Int("threads", 0, "threads that one model is computed with (default all processors)"),
 		memory:        &memory,
 		disk:          &disk,
 		drain:         f.Duration("drain", 30*time.Second, "how long tasks may go on after the worker was told to stop"),
@@ -113,8 +131,8 @@ func start(c *cobra.Command, p Program, f startFlags) error {
 	if err != nil {
 		return err
 	}
-	if *f.cpus < 0 {
-		return fmt.Errorf("--cpus %d: want a positive number", *f.cpus)
+	if *f.cpus < 0 || *f.threads < 0 {
+		return fmt.Errorf("--cpus %d, --threads %d: want positive numbers", *f.cpus, *f.threads)
 	}
 	cfg := worker.Config{
 		Gateway: endpoints[0].URL, GatewayKey: endpoints[0].Key, Fallbacks: endpoints[1:], Failover: *f.failover,
@@ -127,9 +145,6 @@ func start(c *cobra.Command, p Program, f startFlags) error {
 	if cfg.Key, err = worker.LoadKey(keyPath(*f.home)); err != nil {
 		return err
 	}
-	if cfg.Kinds, err = pickKinds(p, *f.kinds); err != nil {
-		return err
-	}
 	if cfg.TLS, err = trust(*f.ca); err != nil {
 		return err
 	}
@@ -140,11 +155,17 @@ func start(c *cobra.Command, p Program, f startFlags) error {
 		runtime.GOMAXPROCS(*f.cpus)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(int64(*f.memory))
+		debug.SetMemoryLimit(int64(*f.memory) + int64(*f.modelMemory))
 	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	cfg.Metrics = reg
+	kinds, stopKinds, err := f.openKinds(p, reg, log)
+	if err != nil {
+		return err
+	}
+	defer stopKinds()
+	cfg.Kinds = kinds
 	w, err := worker.New(cfg)
 	if err != nil {
 		return err
@@ -202,28 +223,31 @@ func (f startFlags) openLedger(cfg worker.Config) (*witness.Ledger, error) {
 	return l, nil
 }
 
-func kindNames(p Program) []string {
-	var names []string
-	for _, k := range p.Kinds() {
-		names = append(names, string(k.Name()))
+func kindNames(p Program) string {
+	names := make([]string, 0, len(p.Names))
+	for _, n := range p.Names {
+		names = append(names, string(n))
 	}
-	return names
+	return strings.Join(names, ", ")
 }
 
-func pickKinds(p Program, names []string) ([]work.Kind, error) {
-	all := p.Kinds()
-	if len(names) == 0 {
-		return all, nil
-	}
-	var picked []work.Kind
-	for _, n := range names {
-		i := slices.IndexFunc(all, func(k work.Kind) bool { return string(k.Name()) == n })
-		if i < 0 {
-			return nil, fmt.Errorf("--kinds: this program doesn't know %q; it knows %s", n, strings.Join(kindNames(p), ", "))
+// openKinds makes the kinds that --kinds names, or all.
+func (f startFlags) openKinds(p Program, reg prometheus.Registerer, log *slog.Logger) ([]work.Kind, func(), error) {
+	for _, n := range *f.kinds {
+		if !slices.Contains(p.Names, work.Name(n)) {
+			return nil, nil, fmt.Errorf("--kinds: this program doesn't know %q; it knows %s", n, kindNames(p))
 		}
-		picked = append(picked, all[i])
 	}
-	return picked, nil
+	m := Machine{Models: *f.models, Memory: int64(*f.modelMemory), Threads: *f.threads, Metrics: reg, Log: log,
+		Backend: *f.backend, BackendModels: *f.backendModels, BackendKeyFile: *f.backendKey}
+	if m.Models == "" {
+		m.Models = filepath.Join(*f.home, "models")
+	}
+	all, stop, err := p.Kinds(m)
+	if err != nil || len(*f.kinds) == 0 {
+		return all, stop, err
+	}
+	return slices.DeleteFunc(all, func(k work.Kind) bool { return !slices.Contains(*f.kinds, string(k.Name())) }), stop, nil
 }
 
 func trust(file string) (*tls.Config, error) {

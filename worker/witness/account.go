@@ -25,7 +25,7 @@ const prefix = "cantus"
 
 // Account is the key that a worker sends its own transactions with: a secp256k1 key with an
 // address as Ethereum derives it. It holds no funds; the worker's operator pays the fees
-// and has granted it the one message that is the operator's to send. It never prints itself.
+// and has granted it the few messages that are the operator's to send. It never prints itself.
 type Account struct {
 	key     *secp256k1.PrivateKey
 	public  []byte // compressed

@@ -28,6 +28,7 @@ type VerdictReveal struct {
 	Outcome  work.AuditOutcome
 	Evidence artifact.Digest
 	Salt     [work.SaltSize]byte
+	Score    int32
 }
 
 // PayProof shows a worker's cumulative units in an epoch's pay tree.
@@ -63,7 +64,8 @@ func RevealVerdicts(sender string, job work.JobID, epoch uint64, verdicts ...Ver
 		m = blob(m, 2, v.Auditor[:])
 		m = numeral(m, 3, uint64(v.Outcome))
 		m = blob(m, 4, v.Evidence[:])
-		b = part(b, 4, blob(m, 5, v.Salt[:]))
+		m = blob(m, 5, v.Salt[:])
+		b = part(b, 4, numeral(m, 6, protowire.EncodeZigZag(int64(v.Score))))
 	}
 	return Msg{"/cantus.work.v1.MsgRevealVerdicts", b}
 }
@@ -80,6 +82,52 @@ func Claim(sender string, job work.JobID, epoch uint64, claims ...PayProof) Msg 
 		b = part(b, 4, part(m, 3, p))
 	}
 	return Msg{"/cantus.work.v1.MsgClaim", b}
+}
+
+// DisputedSample names a sample of an epoch and what its receipt is over.
+type DisputedSample struct {
+	Job    work.JobID
+	Epoch  uint64
+	Sample uint32
+	Task   []byte // the bodies
+	Result []byte
+	Head   []byte          // what the kind's referee needs to see of the model
+	Root   artifact.Digest // of the challenger's trace
+}
+
+// OpenDispute claims that a sample's receipt is false.
+func OpenDispute(challenger string, s DisputedSample) Msg {
+	b := numeral(numeral(text(nil, 1, challenger), 2, uint64(s.Job)), 3, s.Epoch)
+	b = part(numeral(b, 4, uint64(s.Sample)), 6, nil) // an empty proof
+	b = blob(blob(blob(b, 7, s.Task), 8, s.Result), 9, s.Head)
+	return Msg{"/cantus.work.v1.MsgOpenDispute", blob(b, 10, s.Root[:])}
+}
+
+// AnswerDispute names the trace of the worker whose receipt is disputed. The signature is
+// that of work.SignTrace.
+func AnswerDispute(sender string, dispute uint64, root artifact.Digest, signature []byte) Msg {
+	b := numeral(text(nil, 1, sender), 2, dispute)
+	return Msg{"/cantus.work.v1.MsgAnswerDispute", blob(blob(b, 3, root[:]), 4, signature)}
+}
+
+// Descend shows the children of a party's node.
+func Descend(sender string, dispute uint64, level uint32, node uint64, children []artifact.Digest) Msg {
+	b := numeral(numeral(numeral(text(nil, 1, sender), 2, dispute), 3, uint64(level)), 4, node)
+	for _, c := range children {
+		b = part(b, 5, c[:])
+	}
+	return Msg{"/cantus.work.v1.MsgDescend", b}
+}
+
+// Decide opens the step at which the parties are.
+func Decide(sender string, dispute uint64, opening []byte) Msg {
+	return Msg{"/cantus.work.v1.MsgDecide", blob(numeral(text(nil, 1, sender), 2, dispute), 3, opening)}
+}
+
+// Contradict shows that the worker's own trace gives another result than its receipt.
+func Contradict(sender string, dispute, position uint64, opening []byte) Msg {
+	b := numeral(numeral(text(nil, 1, sender), 2, dispute), 3, position)
+	return Msg{"/cantus.work.v1.MsgContradict", blob(b, 4, opening)}
 }
 
 // Exec does messages of others, who have granted that.

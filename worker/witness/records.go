@@ -22,6 +22,9 @@ type Head struct {
 // Params are the market's rules that a worker goes by, in blocks.
 type Params struct {
 	VerdictCommitBlocks, VerdictRevealBlocks, ChallengeBlocks, AnswerBlocks, GraceBlocks int64
+	// Of disputes; zero on a ledger that knows none.
+	DisputeOpenBlocks, DisputeMoveBlocks int64
+	RefereedKinds                        []work.Name
 }
 
 // Job is a job's record as far as a worker needs it.
@@ -148,19 +151,37 @@ func (l *Ledger) Params(ctx context.Context) (Params, error) {
 			Challenge number `json:"challenge_blocks"`
 			Answer    number `json:"answer_blocks"`
 			Grace     number `json:"grace_blocks"`
+
+			DisputeOpen number      `json:"dispute_open_blocks"`
+			DisputeMove number      `json:"dispute_move_blocks"`
+			Refereed    []work.Name `json:"refereed_kinds"`
 		} `json:"params"`
 	}
 	if err := l.get(ctx, &r, "cantus/work/v1/params"); err != nil {
 		return Params{}, fmt.Errorf("read the market's rules: %w", err)
 	}
-	p := Params{int64(r.Params.Commit), int64(r.Params.Reveal), int64(r.Params.Challenge), int64(r.Params.Answer), int64(r.Params.Grace)}
+	p := Params{
+		VerdictCommitBlocks: int64(r.Params.Commit), VerdictRevealBlocks: int64(r.Params.Reveal), ChallengeBlocks: int64(r.Params.Challenge),
+		AnswerBlocks: int64(r.Params.Answer), GraceBlocks: int64(r.Params.Grace),
+		DisputeOpenBlocks: int64(r.Params.DisputeOpen), DisputeMoveBlocks: int64(r.Params.DisputeMove), RefereedKinds: r.Params.Refereed,
+	}
 	for _, v := range []int64{p.VerdictCommitBlocks, p.VerdictRevealBlocks, p.ChallengeBlocks, p.AnswerBlocks, p.GraceBlocks} {
 		if v < 1 || v > 1<<40 {
 			return Params{}, fmt.Errorf("%w: the market's rules have a window of %d blocks", ErrAnswer, v)
 		}
 	}
+	for _, v := range []int64{p.DisputeOpenBlocks, p.DisputeMoveBlocks} {
+		if v < 0 || v > 1<<40 {
+			return Params{}, fmt.Errorf("%w: the market's rules have a window of %d blocks", ErrAnswer, v)
+		}
+	}
+	if len(p.RefereedKinds) > maxKinds {
+		return Params{}, fmt.Errorf("%w: %d kinds are refereed, at most %d", ErrAnswer, len(p.RefereedKinds), maxKinds)
+	}
 	return p, nil
 }
+
+const maxKinds = 1024
 
 var jobStatuses = map[string]work.JobStatus{
 	"JOB_STATUS_OPEN": work.JobOpen, "JOB_STATUS_CLOSING": work.JobClosing,
@@ -229,6 +250,7 @@ type epochRecord struct {
 	Height   number         `json:"commit_height"`
 	Settled  number         `json:"settled_height"`
 	Deadline number         `json:"deadline"`
+	Disputed number         `json:"dispute_until"`
 	Status   string         `json:"status"`
 	Samples  []sampleRecord `json:"samples"`
 }
@@ -238,6 +260,7 @@ type sampleRecord struct {
 	Status   string  `json:"status"`
 	Receipt  []byte  `json:"receipt"`
 	Deadline number  `json:"deadline"`
+	Plant    bool    `json:"plant"`
 	Slots    []struct {
 		Auditor    []byte `json:"auditor"`
 		Commitment []byte `json:"commitment"`
@@ -288,7 +311,7 @@ func (r epochRecord) plain() (work.Epoch, error) {
 		Job: work.JobID(r.Job), Number: uint64(r.Number), Status: status,
 		Receipts:     work.Root{Hash: work.Hash(root), Leaves: uint64(r.Receipts), Sum: uint64(r.Units)},
 		Pay:          work.Root{Hash: work.Hash(pay), Leaves: uint64(r.Workers), Sum: uint64(r.Total)},
-		CommitHeight: int64(r.Height), SettledHeight: int64(r.Settled), Deadline: int64(r.Deadline),
+		CommitHeight: int64(r.Height), SettledHeight: int64(r.Settled), Deadline: int64(r.Deadline), DisputeUntil: int64(r.Disputed),
 	}
 	for i, s := range r.Samples {
 		out, err := s.plain()
@@ -308,7 +331,7 @@ func (r sampleRecord) plain() (work.Sample, error) {
 	if len(r.Receipt) > work.MaxReceipt || len(r.Slots) > maxSlots {
 		return work.Sample{}, fmt.Errorf("a receipt of %d bytes and %d auditors, at most %d and %d", len(r.Receipt), len(r.Slots), work.MaxReceipt, maxSlots)
 	}
-	s := work.Sample{Unit: uint64(r.Unit), Status: status, Receipt: r.Receipt, Deadline: int64(r.Deadline)}
+	s := work.Sample{Unit: uint64(r.Unit), Status: status, Receipt: r.Receipt, Plant: r.Plant, Deadline: int64(r.Deadline)}
 	for _, a := range r.Slots {
 		k, err := work.KeyFromBytes(a.Auditor)
 		if err != nil {

@@ -270,6 +270,8 @@ func FuzzRecords(f *testing.F) {
 		`{"gateway":{"key":"","cells":[{"name":"a"}]}}`, `{"challenges":[{"job":"1","worker":"AA=="}]}`,
 		`{"params":{"verdict_commit_blocks":"1"}}`,
 		`{"audits":[{"job":"1","epoch":"1","sample":2,"status":"SAMPLE_STATUS_OPENED","deadline":"9","gateway":"cantus1qqqsyqcyq5rqwzqfpg9scrgwpugpzysnkh99gq","gateway_key":"AQ==","cell":"a","url":"https://x"}]}`, `{"code":5,"message":"x"}`, `{"base_fee":"1e9"}`,
+		`{"disputes":[{"id":"1","job":"1","epoch":"1","worker":"AQ==","challenger":"cantus1qqqsyqcyq5rqwzqfpg9scrgwpugpzysnkh99gq","status":"DISPUTE_STATUS_ASKED","kind":"infer/1","challenger_root":"","level":3,"node":"1"}]}`,
+		`{"dispute":{"id":"1","status":"DISPUTE_STATUS_WON"},"exhibit":{"task":"AQ=="}}`,
 	} {
 		f.Add([]byte(seed), uint16(200))
 	}
@@ -293,6 +295,13 @@ func FuzzRecords(f *testing.F) {
 		for _, a := range audits {
 			require.True(t, !a.GatewayKey.IsZero() && len(a.URL) <= 512)
 		}
+		disputes, err := l.Disputes(ctx, witness.Disputed{Job: 1})
+		require.True(t, err == nil || disputes == nil)
+		for _, d := range disputes {
+			require.True(t, d.ID > 0 && d.Job == 1 && !d.Over() && d.Kind.Check() == nil)
+		}
+		d, x, err := l.Dispute(ctx, 1)
+		require.True(t, err != nil || d.ID == 1 && len(x.Task) <= work.MaxTask)
 		_, err = l.Head(ctx)
 		require.False(t, errors.Is(err, context.Canceled))
 		_ = l.Send(ctx, "", witness.Exec("x"))

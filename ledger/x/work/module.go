@@ -25,7 +25,7 @@ import (
 )
 
 // ConsensusVersion counts the changes of the module's state or rules that need an upgrade.
-const ConsensusVersion = 2
+const ConsensusVersion = 3
 
 var (
 	_ module.AppModuleBasic     = AppModule{}
@@ -75,8 +75,14 @@ func (AppModule) RegisterGRPCGatewayRoutes(c client.Context, mux *gwruntime.Serv
 func (m AppModule) RegisterServices(cfg module.Configurator) {
 	types.RegisterMsgServer(cfg.MsgServer(), keeper.NewMsgServer(m.keeper))
 	types.RegisterQueryServer(cfg.QueryServer(), keeper.NewQueryServer(m.keeper))
-	if err := cfg.RegisterMigration(types.ModuleName, 1, keeper.NewMigrator(m.keeper).Migrate1to2); err != nil {
-		panic(fmt.Errorf("register the work module's migration: %w", err)) // registered twice
+	migrate := keeper.NewMigrator(m.keeper)
+	for from, step := range []module.MigrationHandler{1: migrate.Migrate1to2, 2: migrate.Migrate2to3} {
+		if step == nil {
+			continue
+		}
+		if err := cfg.RegisterMigration(types.ModuleName, uint64(from), step); err != nil {
+			panic(fmt.Errorf("register the work module's migration from %d: %w", from, err)) // registered twice
+		}
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 
 	"github.com/cantus-network/cantus/cmd/cantus/internal/market"
 	"github.com/cantus-network/cantus/gateway"
-	"github.com/cantus-network/cantus/kinds/all"
 	"github.com/cantus-network/cantus/work"
 	"github.com/cantus-network/cantus/worker"
 )
@@ -44,7 +43,7 @@ func TestTwoCells(t *testing.T) {
 	for _, name := range names {
 		account := w.fund(name, 100)
 		g, err := gateway.New(gateway.Config{
-			Chain: w.client.ChainID(), Address: owner.Address.String(), Cell: name, Key: key, FeeBps: 500, Dir: t.TempDir(), Kinds: all.Kinds(),
+			Chain: w.client.ChainID(), Address: owner.Address.String(), Cell: name, Key: key, FeeBps: 500, Dir: t.TempDir(), Kinds: kinds(t, w.home.Models()),
 			Ledger:        market.NewCellLedger(w.View, market.NewChain(w.client, account.Name), owner.Address.String(), name, account.Address.String()),
 			AllowLoopback: true, Log: slog.New(slog.DiscardHandler), Cells: read, ClaimForWorkers: true,
 		})

@@ -12,15 +12,12 @@ import (
 
 	"cosmossdk.io/math"
 
-	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/home"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/localnet"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/market"
-	"github.com/cantus-network/cantus/cmd/cantus/internal/progress"
 	"github.com/cantus-network/cantus/gateway/api"
+	"github.com/cantus-network/cantus/internal/progress"
 	"github.com/cantus-network/cantus/kinds/crawl"
-	"github.com/cantus-network/cantus/ledger/chain"
-	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 	"github.com/cantus-network/cantus/work"
 )
 
@@ -195,7 +192,9 @@ func (j *crawlJob) run(ctx context.Context) (crawlResult, error) {
 		}
 		j.from, j.license = rec.Account, rec.License
 	} else {
-		id, err := j.order(ctx, gw, spec, budget, price)
+		id, err := j.session.order(ctx, gw, order{
+			kind: crawlKind, spec: spec, escrow: budget, price: price, audit: j.audit, epoch: j.epoch, expiry: j.expiry, from: j.from, flag: "--budget",
+		})
 		if err != nil {
 			return r, err
 		}
@@ -266,64 +265,6 @@ func answers(ctx context.Context, s *session) error {
 		return fmt.Errorf("the gateway at %s serves the network %s, and the ledger is of %s", s.net.Gateway, info.Chain, s.net.ChainID)
 	}
 	return nil
-}
-
-// order gives the gateway the spec and opens the job on the ledger.
-func (j *crawlJob) order(ctx context.Context, gw *api.Client, spec []byte, budget, price math.Int) (uint64, error) {
-	buyer, err := j.session.account(j.from)
-	if err != nil {
-		return 0, err
-	}
-	info, err := gw.Info(ctx)
-	if err != nil {
-		return 0, err
-	}
-	rec, err := j.session.GatewayRecord(ctx, info.Gateway)
-	if err != nil {
-		return 0, err
-	}
-	if g, err := market.PlainGateway(rec); err != nil || !g.Active {
-		return 0, fmt.Errorf("the gateway %s is not bonded and active: choose another with --gateway (`cantus gateway list`)", info.Gateway)
-	}
-	params, err := j.session.Params(ctx)
-	if err != nil {
-		return 0, err
-	}
-	have, err := j.session.balance(ctx, buyer.Address.String())
-	if err != nil {
-		return 0, err
-	}
-	if have.LTE(budget) {
-		return 0, fmt.Errorf("account %s has %s, too little for --budget %s and the transaction's fee: lower the budget, or fund the account", j.from, chain.FormatAmount(have), j.budget)
-	}
-	expiry := params.MaxJobBlocks
-	if j.expiry != 0 {
-		expiry = j.expiry
-	}
-	if expiry < 1 || expiry > params.MaxJobBlocks {
-		return 0, usagef("--expiry %d: this network allows 1 to %d blocks", j.expiry, params.MaxJobBlocks)
-	}
-	bps := max(uint32(j.audit*100), params.MinAuditBps)
-	reply, err := gw.SubmitSpec(ctx, crawlKind, spec)
-	if err != nil {
-		return 0, err
-	}
-	digest := artifact.Sum(spec)
-	if reply.Digest != digest {
-		return 0, fmt.Errorf("the gateway stored the spec as %s, but its digest is %s: do not trust it", reply.Digest, digest)
-	}
-	res, err := j.session.ledger.Send(ctx, j.from, &worktypes.MsgOpenJob{
-		Buyer: buyer.Address.String(), Gateway: info.Gateway, Cell: info.Cell, Kind: string(crawlKind), SpecDigest: digest[:],
-		Escrow: budget, Price: price, AuditBps: bps, EpochBlocks: j.epoch, ExpiryBlocks: expiry, MaxGatewayFeeBps: rec.FeeBps,
-	})
-	if err != nil {
-		return 0, fmt.Errorf("open the job: %w", err)
-	}
-	var opened worktypes.MsgOpenJobResponse
-	if err := res.Response(0, &opened); err != nil {
-		return 0, err
-	}
-	return opened.Job, nil
 }
 
 // lostTime is how long a network that stopped answering may take to come back before a

@@ -11,7 +11,7 @@ import (
 
 	"github.com/cantus-network/cantus/cmd/cantus/internal/home"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/localnet"
-	"github.com/cantus-network/cantus/cmd/cantus/internal/progress"
+	"github.com/cantus-network/cantus/internal/progress"
 	"github.com/cantus-network/cantus/kinds/crawl"
 )
 
@@ -20,10 +20,11 @@ func demoCommand(g *globals) *cobra.Command {
 	var keep string
 	c := &cobra.Command{
 		Use:   "demo [URL...]",
-		Short: "Show the main job: a network, a crawl, its audit, its payment, its proof",
+		Short: "Show the main jobs: a network, a crawl, an answer, their audit, payment and proof",
 		Long: `Starts a one-machine network in a new home, crawls this project's documentation, which the
 network's gateway serves, or the URLs given; waits until the crawl is audited and settled; writes
-the dataset; verifies it against the ledger; and shows where the money went.`,
+the dataset; verifies it against the ledger; and shows where the money went. Then it asks the demo
+model what a word means, waits until the answer is audited and paid, and computes it again.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := keep
 			if dir == "" {
@@ -54,6 +55,9 @@ func demo(cmd *cobra.Command, g *globals, dir string, workers int, seeds []strin
 	}
 	show := progress.New(os.Stderr, progress.Detect(os.Stderr, g.json))
 	began := time.Now()
+	if err := importDemo(ctx, home.Dir(own.homeFlag)); err != nil {
+		return err
+	}
 	n, err := localnet.Start(ctx, localnet.Options{
 		Home: home.Dir(own.homeFlag), Workers: workers, Log: log, Version: g.version,
 		Progress: func(s string) { show.Step(s, map[string]string{"event": s}) },
@@ -92,13 +96,17 @@ func demo(cmd *cobra.Command, g *globals, dir string, workers int, seeds []strin
 	if err != nil {
 		return err
 	}
+	told, err := s.demoAnswer(ctx, dir, show)
+	if err != nil {
+		return err
+	}
 	books, err := s.Books(ctx)
 	if err != nil {
 		return err
 	}
 	out := cmd.OutOrStdout()
 	if g.json {
-		if err := printJSON(out, map[string]any{"crawl": r, "verify": report, "books_ok": books.Ok, "start_seconds": up.Seconds()}); err != nil {
+		if err := printJSON(out, map[string]any{"crawl": r, "verify": report, "answer": told, "books_ok": books.Ok, "start_seconds": up.Seconds()}); err != nil {
 			return err
 		}
 	} else {
@@ -107,12 +115,19 @@ func demo(cmd *cobra.Command, g *globals, dir string, workers int, seeds []strin
 		}
 		fmt.Fprintf(out, "\nnetwork up in %.1f s; from order to dataset %.1f s\n", up.Seconds(), r.Seconds)
 		printReport(out, report)
+		if err := told.print(out); err != nil {
+			return err
+		}
 	}
 	switch {
 	case !report.OK():
 		return errors.New("the dataset does not verify")
 	case !r.Account.Balanced:
 		return errors.New("the job's money does not add up")
+	case told.bad():
+		return errors.New("the answer does not verify")
+	case !told.Account.Balanced:
+		return errors.New("the tab's money does not add up")
 	case !books.Ok:
 		return errors.New("the ledger's books do not balance")
 	case r.Pages == 0:

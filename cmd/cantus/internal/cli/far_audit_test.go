@@ -13,7 +13,6 @@ import (
 
 	"github.com/cantus-network/cantus/cmd/cantus/internal/market"
 	"github.com/cantus-network/cantus/gateway"
-	"github.com/cantus-network/cantus/kinds/all"
 	"github.com/cantus-network/cantus/ledger/x/work/types"
 	"github.com/cantus-network/cantus/work"
 	"github.com/cantus-network/cantus/worker"
@@ -31,7 +30,7 @@ func TestAuditorsOfAnotherGateway(t *testing.T) {
 	gatewayKey, err := work.GenerateKey(rand.Reader)
 	require.NoError(t, err)
 	g, err := gateway.New(gateway.Config{
-		Chain: w.client.ChainID(), Address: owner.Address.String(), Key: gatewayKey, FeeBps: 500, Dir: t.TempDir(), Kinds: all.Kinds(),
+		Chain: w.client.ChainID(), Address: owner.Address.String(), Key: gatewayKey, FeeBps: 500, Dir: t.TempDir(), Kinds: kinds(t, w.home.Models()),
 		Ledger:        market.NewLedger(w.View, market.NewChain(w.client, owner.Name), owner.Address.String()),
 		AllowLoopback: true, Log: slog.New(slog.DiscardHandler),
 	})

@@ -24,6 +24,7 @@ import (
 	"github.com/cantus-network/cantus/docs"
 	"github.com/cantus-network/cantus/gateway"
 	"github.com/cantus-network/cantus/gateway/certs"
+	"github.com/cantus-network/cantus/internal/modeldir"
 	"github.com/cantus-network/cantus/kinds/all"
 	"github.com/cantus-network/cantus/ledger/keys"
 	"github.com/cantus-network/cantus/work"
@@ -36,7 +37,7 @@ type gatewayFlags struct {
 	listen, plane, websocket, advertise string
 	tls                                 tlsFlags
 	claim                               bool
-	artifacts, networks                 string
+	artifacts, networks, models         string
 	quota                               size
 	drain                               time.Duration
 	decoys                              []string
@@ -67,6 +68,7 @@ func (f *gatewayFlags) add(s *pflag.FlagSet) {
 	s.StringVar(&f.tls.challenge, "acme-http", "", "`address` to answer the authority over plain HTTP, like :80; without it the HTTP door must be reachable at port 443")
 	s.BoolVar(&f.claim, "claim", true, "send the workers' claims for them once a job is settled")
 	s.StringVar(&f.artifacts, "artifacts", "", artifactsHelp)
+	s.StringVar(&f.models, "models", "", "`directory` of the models that tabs here may use (default: models in --home)")
 	s.Var(&f.quota, "quota", "`size` of artifacts that are kept at most, like 500GiB (default: as much as the disk takes)")
 	s.DurationVar(&f.drain, "drain", 30*time.Second, "how long tasks that are out may take to come in when the gateway is told to stop; 0 to stop at once")
 	s.StringArrayVar(&f.decoys, "decoy-key", nil, "key `file` of an enrolled worker in the gateway's own hands that plants receipts for auditors to find (repeatable)")
@@ -91,6 +93,9 @@ func gatewayStart(g *globals) *cobra.Command {
 		Short: "Run a gateway until Ctrl-C",
 		Long: `Runs the gateway that "cantus gateway register" has bonded. It listens on loopback unless
 told otherwise; on any other address it wants a certificate, from files or by ACME.
+
+It answers OpenAI's routes under /v1 for whoever has an API key of a tab ("cantus tab open"),
+with the models in --models, which it hands to workers and verifiers under /models.
 
 At SIGTERM, Ctrl-C or "cantus gateway drain" it takes on nothing more, waits up to --drain
 for the tasks that are out, commits what was done and ends; a second signal ends it at
@@ -145,14 +150,23 @@ func (g *globals) runGateway(cmd *cobra.Command, f gatewayFlags) error {
 	if err != nil {
 		return err
 	}
+	registry := gateway.NewRegistry()
+	if f.models == "" {
+		f.models = g.home().Models()
+	}
+	kinds, stopKinds, err := all.Kinds(all.Options{Models: f.models, Metrics: registry, Log: log})
+	if err != nil {
+		return err
+	}
+	defer stopKinds()
 	cfg := gateway.Config{
 		Chain: s.net.ChainID, Address: me.Address, Key: key, FeeBps: me.FeeBps,
-		Dir: g.home().Gateway(), Kinds: all.Kinds(), Ledger: ledger,
+		Dir: g.home().Gateway(), Kinds: kinds, Ledger: ledger, Models: modeldir.At(f.models).Handler(),
 		Listen: f.listen, PlaneListen: f.plane, PlaneWebSocket: f.websocket, Advertise: f.advertise,
 		AllowLoopback: params.AllowLoopback, ClaimForWorkers: f.claim,
 		Docs: docs.Handler(), Version: g.version, Limits: f.limits, Drain: f.drain,
 		Cells: s.cells(me.Address), Cell: f.cell, PlantBps: f.plants,
-		Log: log, Metrics: gateway.NewRegistry(),
+		Log: log, Metrics: registry,
 	}
 	for _, path := range f.decoys {
 		k, err := worker.LoadKey(path)

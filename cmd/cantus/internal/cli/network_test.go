@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -96,20 +97,26 @@ func (w *world) outsider(name string, dial work.DialFunc) work.PublicKey {
 	return key.Public()
 }
 
-// join enrols a worker under an operator of its own, and runs it in this process.
+// join enrols a worker that crawls under an operator of its own, and runs it in this process.
 func (w *world) join(name string, key work.PrivateKey, set func(*worker.Config)) keys.Account {
+	operator, _ := w.joinFor(name, key, []work.Name{"crawl/1"}, set)
+	return operator
+}
+
+// joinFor is join for other kinds. Stop ends the worker before the test does.
+func (w *world) joinFor(name string, key work.PrivateKey, does []work.Name, set func(*worker.Config)) (operator keys.Account, stop func()) {
 	t, ctx := w.t, w.t.Context()
-	operator := w.fund(name, 1000)
+	operator = w.fund(name, 1000)
 	sig, err := key.SignEnrollment(w.client.ChainID(), operator.Address.String())
 	require.NoError(t, err)
 	p, err := w.Params(ctx)
 	require.NoError(t, err)
 	_, err = market.Enroll(ctx, w.client, w.View, operator, []market.Enrollment{{
-		Key: key.Public(), Signature: sig, Kinds: []work.Name{"crawl/1"}, Network: name, Region: "here", Bond: p.MinWorkerBond,
+		Key: key.Public(), Signature: sig, Kinds: does, Network: name, Region: "here", Bond: p.MinWorkerBond,
 	}})
 	require.NoError(t, err)
 	c := worker.Config{
-		Gateway: w.net.Info().Gateway, Key: key, Dir: filepath.Join(t.TempDir(), name), Kinds: all.Kinds(), Drain: time.Second,
+		Gateway: w.net.Info().Gateway, Key: key, Dir: filepath.Join(t.TempDir(), name), Kinds: kinds(t, w.home.Models()), Drain: time.Second,
 	}
 	if set != nil {
 		set(&c)
@@ -119,8 +126,17 @@ func (w *world) join(name string, key work.PrivateKey, set func(*worker.Config))
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- wk.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-done })
-	return operator
+	stop = sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(stop)
+	return operator, stop
+}
+
+// kinds are all kinds of a machine with this directory of models.
+func kinds(t *testing.T, models string) []work.Kind {
+	kinds, stop, err := all.Kinds(all.Options{Models: models})
+	require.NoError(t, err)
+	t.Cleanup(stop)
+	return kinds
 }
 
 const words = `the network escrows what a buyer pays and lets workers who do not know each other fetch

@@ -6,8 +6,14 @@
 //	up.go       up: a one-machine network in the foreground
 //	crawl.go    crawl: a job from its spec to a verified dataset
 //	demo.go     demo: up, crawl, verify and trace in one go
-//	verify.go   verify, trace
-//	job.go      job list|show|close
+//	verify.go   verify; trace.go: trace
+//	verify_answer.go  verify ANSWER.json; verify_ledger.go: what the ledger says of one
+//	job.go      job list|show|close; order.go: opening one
+//	tab.go      tab open|topup|close
+//	tab_show.go tab list|show|env|key
+//	infer.go    infer; what commands that ask models have in common
+//	chat.go     chat
+//	model.go    model import|list|show|pull|serve|remove|verify
 //	worker.go   worker list|enroll|start
 //	gateway.go  gateway list|register|cells
 //	gateway_start.go  gateway start
@@ -77,7 +83,9 @@ evidence that an outsider can check.
   cantus up --workers 4                 a one-machine network, until Ctrl-C
   cantus crawl https://example.org/ --out DIR
                                         crawl a site into a dataset, checked and paid
-  cantus verify DIR                     check a dataset against its receipts and the ledger`,
+  cantus tab open --models demo         open a tab that pays for answers, and get an API key
+  cantus chat                           talk with a model, each answer with its receipt
+  cantus verify DIR|ANSWER.json         check a dataset or an answer against the ledger`,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -94,8 +102,8 @@ evidence that an outsider can check.
 	f.StringVar(&g.config, "config", os.Getenv("CANTUS_CONFIG"), "configuration `file` of the commands that run long ($CANTUS_CONFIG); default: cantus.toml in --home, if there is one")
 	f.StringVar(&g.pprof, "pprof", "", "serve Go's profiles on this loopback address, for example 127.0.0.1:6060")
 	root.AddCommand(
-		upCommand(g), crawlCommand(g), demoCommand(g), verifyCommand(g), traceCommand(g),
-		jobCommand(g), workerCommand(g), gatewayCommand(g), accountCommand(g), ledgerCommand(g), statusCommand(g), configCommand(g),
+		upCommand(g), crawlCommand(g), inferCommand(g), chatCommand(g), tabCommand(g), demoCommand(g), verifyCommand(g), traceCommand(g),
+		jobCommand(g), modelCommand(g), workerCommand(g), gatewayCommand(g), accountCommand(g), ledgerCommand(g), statusCommand(g), configCommand(g),
 	)
 	return root
 }
@@ -111,7 +119,7 @@ func env(name, otherwise string) string {
 var errInterrupted = errors.New("interrupted")
 
 // Main runs the command and returns its exit code: 0, 1 for a failure, 2 for a wrong
-// command line, 130 after Ctrl-C.
+// command line, 3 for what could not be found out, 130 after Ctrl-C.
 func Main(version string) (code int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -132,6 +140,8 @@ func Main(version string) (code int) {
 		return 130
 	case errors.As(err, &usage):
 		return 2
+	case errors.Is(err, errUndecided):
+		return 3
 	}
 	return 1
 }

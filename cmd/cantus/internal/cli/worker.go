@@ -16,7 +16,10 @@ func workerCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{Use: "worker", Short: "Workers: they do the tasks, and hold no funds"}
 	c.AddCommand(workerList(g), workerEnroll(g), workerUnbond(g))
 	// The rest is what the small program cantus-worker has too.
-	c.AddCommand(workercli.Commands(workercli.Program{Version: g.version, Kinds: all.Kinds})...)
+	c.AddCommand(workercli.Commands(workercli.Program{
+		Version: g.version, Names: all.Names(),
+		Kinds: func(m workercli.Machine) ([]work.Kind, func(), error) { return all.Kinds(all.Options(m)) },
+	})...)
 	return c
 }
 

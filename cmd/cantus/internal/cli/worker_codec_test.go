@@ -43,6 +43,8 @@ func TestWorkersTransactionsAreTheLedgers(t *testing.T) {
 
 	challenge := &worktypes.MsgChallengeVoucher{Challenger: operator.String(), Voucher: []byte{1, 2, 3}}
 	exec := authz.NewMsgExec(me, []sdk.Msg{challenge})
+	open := authz.NewMsgExec(me, []sdk.Msg{&worktypes.MsgOpenDispute{Challenger: operator.String(), Job: 4, Epoch: 5, Sample: 300,
+		Task: []byte("task"), Result: []byte("result"), Model: []byte("head"), Root: commitment[:]}})
 	for name, c := range map[string]struct {
 		hand witness.Msg
 		want sdk.Msg
@@ -62,6 +64,20 @@ func TestWorkersTransactionsAreTheLedgers(t *testing.T) {
 			witness.PayProof{Worker: auditor}),
 			&worktypes.MsgClaim{Sender: account.Address(), Job: 1, Epoch: 2, Claims: []worktypes.PayProof{
 				{Worker: auditor[:], Units: 77, Proof: worktypes.ProofOf(proof)}, {Worker: auditor[:]}}}},
+		"open": {witness.Exec(account.Address(), witness.OpenDispute(operator.String(), witness.DisputedSample{Job: 4, Epoch: 5, Sample: 300,
+			Task: []byte("task"), Result: []byte("result"), Head: []byte("head"), Root: artifact.Digest(commitment)})), &open},
+		"open the first": {witness.OpenDispute(account.Address(), witness.DisputedSample{Job: 1, Epoch: 1, Task: []byte("t"), Root: artifact.Digest(commitment)}),
+			&worktypes.MsgOpenDispute{Challenger: account.Address(), Job: 1, Epoch: 1, Task: []byte("t"), Root: commitment[:]}},
+		"answer": {witness.AnswerDispute(account.Address(), 7, commitment, signature),
+			&worktypes.MsgAnswerDispute{Sender: account.Address(), Dispute: 7, Root: commitment[:], Signature: signature}},
+		"descend": {witness.Descend(account.Address(), 7, 3, 1<<40, []artifact.Digest{commitment, evidence}),
+			&worktypes.MsgDescend{Sender: account.Address(), Dispute: 7, Level: 3, Node: 1 << 40, Children: [][]byte{commitment[:], evidence[:]}}},
+		"descend to the first": {witness.Descend(account.Address(), 7, 1, 0, []artifact.Digest{evidence}),
+			&worktypes.MsgDescend{Sender: account.Address(), Dispute: 7, Level: 1, Children: [][]byte{evidence[:]}}},
+		"decide": {witness.Decide(account.Address(), 7, []byte("opening")),
+			&worktypes.MsgDecide{Sender: account.Address(), Dispute: 7, Opening: []byte("opening")}},
+		"contradict": {witness.Contradict(account.Address(), 7, 12, []byte("opening")),
+			&worktypes.MsgContradict{Sender: account.Address(), Dispute: 7, Position: 12, Opening: []byte("opening")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, sdk.MsgTypeURL(c.want), c.hand.Type)

@@ -190,6 +190,7 @@ func (m member) possession(chainID, operator string) ([]byte, error) {
 func workerEnroll(g *globals) *cobra.Command {
 	var from, network, region, bond, list, limit string
 	var noGrant bool
+	var does []string
 	c := &cobra.Command{
 		Use:   "enroll WORKER...",
 		Short: "Enrol workers under an operator's account, bonding each, in one transaction",
@@ -199,11 +200,19 @@ func workerEnroll(g *globals) *cobra.Command {
 In the same transaction each worker's own account, which holds no funds, is granted what lets it
 look after its pay: to challenge a gateway that underpays in the operator's name, and to have the
 operator pay the fees of that, of verdicts and of claims, up to --grant-limit each. Workers that
-are enrolled already only get the grants that they lack.`,
+are enrolled already only get the grants that they lack.
+
+A worker is drawn to audit the kinds that it is enrolled for, and fined if it does not answer: one
+that will have no models had better be enrolled with --kinds crawl/1.`,
 		Example: `  cantus worker enroll /var/lib/cantus/workers --from operator --network AS64500
-  cantus worker enroll --list fleet.txt --grant-limit 0.5note`,
+  cantus worker enroll --list fleet.txt --grant-limit 0.5note
+  cantus worker enroll node.key --kinds crawl/1`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			fleet, err := readFleet(args, list, cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			kinds, err := kindsToEnroll(does)
 			if err != nil {
 				return err
 			}
@@ -234,10 +243,6 @@ are enrolled already only get the grants that they lack.`,
 			if err != nil {
 				return err
 			}
-			var kinds []work.Name
-			for _, k := range all.Kinds() {
-				kinds = append(kinds, k.Name())
-			}
 			var workers []market.Enrollment
 			granted := 0
 			for _, m := range fleet {
@@ -265,6 +270,7 @@ are enrolled already only get the grants that they lack.`,
 	}
 	f := c.Flags()
 	f.StringVar(&from, "from", "operator", "the operator's account")
+	f.StringSliceVar(&does, "kinds", nil, "kinds of work that they do and audit (default "+kindList(all.Usual())+")")
 	f.StringVar(&network, "network", "", "the network they are in, for example an AS number; auditors are drawn from others first")
 	f.StringVar(&region, "region", "", "the region they are in")
 	f.StringVar(&bond, "bond", "", "bond of each; default: the least that the network takes")
@@ -272,6 +278,31 @@ are enrolled already only get the grants that they lack.`,
 	f.BoolVar(&noGrant, "no-grant", false, "grant the workers' accounts nothing")
 	f.StringVar(&limit, "grant-limit", "1note", "the fees that each worker's account may spend of the operator's")
 	return c
+}
+
+// kindsToEnroll are the kinds that --kinds names, or the usual ones.
+func kindsToEnroll(names []string) ([]work.Name, error) {
+	if len(names) == 0 {
+		return all.Usual(), nil
+	}
+	var kinds []work.Name
+	for _, n := range names {
+		if !slices.Contains(all.Names(), work.Name(n)) {
+			return nil, usagef("--kinds: this program doesn't know %q; it knows %s", n, kindList(all.Names()))
+		}
+		if !slices.Contains(kinds, work.Name(n)) {
+			kinds = append(kinds, work.Name(n))
+		}
+	}
+	return kinds, nil
+}
+
+func kindList(kinds []work.Name) string {
+	var names []string
+	for _, n := range kinds {
+		names = append(names, string(n))
+	}
+	return strings.Join(names, ", ")
 }
 
 func workerUnbond(g *globals) *cobra.Command {

@@ -25,7 +25,6 @@ import (
 	"github.com/cantus-network/cantus/cmd/cantus/internal/localnet"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/market"
 	"github.com/cantus-network/cantus/gateway"
-	"github.com/cantus-network/cantus/kinds/all"
 	"github.com/cantus-network/cantus/ledger/chain"
 	"github.com/cantus-network/cantus/ledger/keys"
 	"github.com/cantus-network/cantus/ledger/x/work/types"
@@ -126,7 +125,7 @@ func TestUnderpaidWorkerChallengesByItself(t *testing.T) {
 	require.NoError(t, err)
 	honest := market.NewLedger(w.View, market.NewChain(w.client, owner.Name), owner.Address.String())
 	g, err := gateway.New(gateway.Config{
-		Chain: w.client.ChainID(), Address: owner.Address.String(), Key: gatewayKey, FeeBps: 500, Dir: t.TempDir(), Kinds: all.Kinds(),
+		Chain: w.client.ChainID(), Address: owner.Address.String(), Key: gatewayKey, FeeBps: 500, Dir: t.TempDir(), Kinds: kinds(t, w.home.Models()),
 		Ledger: thief{honest, key.Public(), friend.Public(), &sync.Map{}}, AllowLoopback: true, Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
@@ -138,7 +137,7 @@ func TestUnderpaidWorkerChallengesByItself(t *testing.T) {
 
 	ledger, err := witness.New(witness.Options{URLs: []string{w.net.Info().REST}, Account: account})
 	require.NoError(t, err)
-	cfg := worker.Config{Gateway: g.URL(), Key: key, Dir: filepath.Join(dir, "state"), Kinds: all.Kinds(), Drain: time.Second,
+	cfg := worker.Config{Gateway: g.URL(), Key: key, Dir: filepath.Join(dir, "state"), Kinds: kinds(t, w.home.Models()), Drain: time.Second,
 		Ledger: ledger, LedgerEvery: time.Second}
 	if os.Getenv("CANTUS_TEST_LOG") != "" {
 		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -214,7 +213,7 @@ func TestFleet(t *testing.T) {
 		out := w.run("worker", "enroll", filepath.Join(home, "fleet"), "--list", file, "--from", operator.Name, "--grant-limit", "0.5note")
 		require.Contains(t, string(out), want)
 		a, f := grants()
-		require.Equal(t, here+there, a)
+		require.Equal(t, 2*(here+there), a, "challenges and disputes")
 		require.Equal(t, here+there, f)
 	}
 	out := w.run("worker", "unbond", filepath.Join(home, "fleet"), "--list", file, "--from", operator.Name)

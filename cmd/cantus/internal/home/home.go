@@ -8,7 +8,9 @@
 //	ledger/        the node's home
 //	gateway/       key, scheduler state, artifacts
 //	workers/N/     key, journal
+//	models/        models, for the gateway and the workers of this machine
 //	jobs/N.json    what `cantus crawl --resume N` must know
+//	tabs/          tabs: their keys and API keys (tabs.go)
 package home
 
 import (
@@ -45,6 +47,7 @@ func (d Dir) Path(elem ...string) string {
 func (d Dir) Ledger() string      { return d.Path("ledger") }
 func (d Dir) Keyring() string     { return d.Path("keyring") }
 func (d Dir) Gateway() string     { return d.Path("gateway") }
+func (d Dir) Models() string      { return d.Path("models") }
 func (d Dir) Worker(n int) string { return d.Path("workers", strconv.Itoa(n)) }
 
 // DevKeyring reports whether the home's accounts are a devnet's, kept without a passphrase.
@@ -162,7 +165,12 @@ func (d Dir) writeJSON(name string, v any) error {
 		return err
 	}
 	tmp := d.Path(name + ".tmp")
-	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	_, err = f.Write(append(b, '\n'))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	if err := os.Rename(tmp, d.Path(name)); err != nil {

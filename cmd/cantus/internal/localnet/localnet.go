@@ -29,6 +29,7 @@ import (
 	"github.com/cantus-network/cantus/cmd/cantus/internal/market"
 	"github.com/cantus-network/cantus/docs"
 	"github.com/cantus-network/cantus/gateway"
+	"github.com/cantus-network/cantus/internal/modeldir"
 	"github.com/cantus-network/cantus/kinds/all"
 	"github.com/cantus-network/cantus/ledger/client"
 	"github.com/cantus-network/cantus/ledger/keys"
@@ -48,6 +49,9 @@ type Options struct {
 	Version string
 	Listen  string      // of the gateway; empty for any loopback port, the same one each time
 	Ledger  node.Listen // of the node; empty for the same
+	// ModelMemory and Threads are what each worker may use for models; 0 for usual amounts.
+	ModelMemory int64
+	Threads     int
 	// Artifacts keeps the gateway's blobs; nil for files in the home.
 	Artifacts artifact.Store
 	// Decoys are keys that the gateway plants by once they are enrolled, about PlantBps of
@@ -65,6 +69,7 @@ type Network struct {
 	node    *node.Node
 	client  *client.Client
 	gateway *gateway.Gateway
+	kinds   func() // ends the gateway's kinds
 	workers []*process
 	logs    []*os.File
 	info    home.Network
@@ -168,9 +173,14 @@ func (n *Network) startGateway(ctx context.Context, ring keys.Ring, reg *prometh
 	if err != nil {
 		return err
 	}
+	kinds, stop, err := all.Kinds(all.Options{Models: n.opts.Home.Models(), Metrics: reg, Log: n.opts.Log.With("part", "gateway")})
+	if err != nil {
+		return err
+	}
+	n.kinds = stop
 	n.gateway, err = gateway.New(gateway.Config{
 		Chain: n.client.ChainID(), Address: owner.Address.String(), Key: key, FeeBps: gatewayFeeBps,
-		Dir: n.opts.Home.Gateway(), Kinds: all.Kinds(),
+		Dir: n.opts.Home.Gateway(), Kinds: kinds, Models: modeldir.At(n.opts.Home.Models()).Handler(),
 		Ledger:    market.NewLedger(view, market.NewChain(n.client, owner.Name), owner.Address.String()),
 		Listen:    n.opts.Listen,
 		Version:   n.opts.Version,
@@ -214,10 +224,6 @@ func (n *Network) startWorkers(ctx context.Context, ring keys.Ring) error {
 	if err != nil {
 		return err
 	}
-	var names []work.Name
-	for _, k := range all.Kinds() {
-		names = append(names, k.Name())
-	}
 	nodeKeys := make([]work.PrivateKey, n.opts.Workers)
 	accounts := make([]*witness.Account, n.opts.Workers)
 	for i := range nodeKeys {
@@ -228,7 +234,7 @@ func (n *Network) startWorkers(ctx context.Context, ring keys.Ring) error {
 			return err
 		}
 	}
-	if err := enrollWorkers(ctx, n.client, market.NewView(n.client.Conn()), ring, nodeKeys, accounts, names); err != nil {
+	if err := enrollWorkers(ctx, n.client, market.NewView(n.client.Conn()), ring, nodeKeys, accounts, all.Usual()); err != nil {
 		return err
 	}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -240,7 +246,13 @@ func (n *Network) startWorkers(ctx context.Context, ring keys.Ring) error {
 			return fmt.Errorf("open a worker's log: %w", err)
 		}
 		n.logs = append(n.logs, out)
-		args := append(append([]string(nil), argv...), "start", "--gateway", n.gateway.URL(), "--ledger", "http://"+n.node.Addrs().REST, "--home", dir)
+		args := append(append([]string(nil), argv...), "start", "--gateway", n.gateway.URL(), "--ledger", "http://"+n.node.Addrs().REST, "--home", dir, "--models", n.opts.Home.Models())
+		if n.opts.ModelMemory > 0 {
+			args = append(args, "--model-memory", strconv.FormatInt(n.opts.ModelMemory, 10))
+		}
+		if n.opts.Threads > 0 {
+			args = append(args, "--threads", strconv.Itoa(n.opts.Threads))
+		}
 		n.workers = append(n.workers, start(run, process{
 			name: "worker-" + strconv.Itoa(i+1), argv: args, out: out, log: n.opts.Log.With("part", "workers"),
 			env: []string{"GOMAXPROCS=2"},
@@ -313,6 +325,9 @@ func (n *Network) Close() error {
 		}
 		if n.gateway != nil {
 			errs = append(errs, n.gateway.Close())
+		}
+		if n.kinds != nil {
+			n.kinds()
 		}
 		if n.client != nil {
 			n.client.Close()

@@ -33,6 +33,7 @@ var sampleStatus = map[types.SampleStatus]work.SampleStatus{
 	types.SampleStatus_SAMPLE_STATUS_UNDECIDED: work.SampleUndecided,
 	types.SampleStatus_SAMPLE_STATUS_UNAUDITED: work.SampleUnaudited,
 	types.SampleStatus_SAMPLE_STATUS_MERGED:    work.SampleMerged,
+	types.SampleStatus_SAMPLE_STATUS_ACCUSED:   work.SampleAccused,
 }
 
 // PlainJob is the ledger's record of a job in the network's own vocabulary.

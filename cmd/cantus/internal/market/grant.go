@@ -3,6 +3,7 @@ package market
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	"github.com/cosmos/cosmos-sdk/types/query"
@@ -16,22 +17,30 @@ import (
 	"github.com/cantus-network/cantus/work"
 )
 
-// A worker's account holds no funds. Its operator lets it send one message in the
-// operator's name, the challenge of a gateway that underpays, and pays the fees of that and
-// of the three that anybody may send. Nothing else can be done with a stolen key.
+// A worker's account holds no funds. Its operator lets it send two messages in the
+// operator's name, the challenge of a gateway that underpays and the dispute of a receipt
+// that it found false, and pays the fees of those and of what anybody may send. Nothing else
+// can be done with a stolen key.
 var (
-	inOperatorsName = sdk.MsgTypeURL(&types.MsgChallengeVoucher{})
+	inOperatorsName = []string{sdk.MsgTypeURL(&types.MsgChallengeVoucher{}), sdk.MsgTypeURL(&types.MsgOpenDispute{})}
 	atOperatorsCost = []string{
 		sdk.MsgTypeURL(&authz.MsgExec{}), sdk.MsgTypeURL(&types.MsgCommitVerdicts{}),
 		sdk.MsgTypeURL(&types.MsgRevealVerdicts{}), sdk.MsgTypeURL(&types.MsgClaim{}),
+		sdk.MsgTypeURL(&types.MsgAnswerDispute{}), sdk.MsgTypeURL(&types.MsgDescend{}),
+		sdk.MsgTypeURL(&types.MsgDecide{}), sdk.MsgTypeURL(&types.MsgContradict{}),
 	}
 )
 
 // granted is what an operator's grantees have, by address.
-type granted struct{ challenge, fees map[string]bool }
+type granted struct {
+	names map[granteeMsg]bool // may be sent in the operator's name
+	fees  map[string]bool     // whether the operator pays for all of atOperatorsCost; there may be less
+}
+
+type granteeMsg struct{ grantee, msg string }
 
 func readGrants(ctx context.Context, c *client.Client, operator string) (granted, error) {
-	g := granted{challenge: map[string]bool{}, fees: map[string]bool{}}
+	g := granted{names: map[granteeMsg]bool{}, fees: map[string]bool{}}
 	authorizations, err := all(ctx, func(p *query.PageRequest) ([]*authz.GrantAuthorization, *query.PageResponse, error) {
 		r, err := authz.NewQueryClient(c.Conn()).GranterGrants(ctx, &authz.QueryGranterGrantsRequest{Granter: operator, Pagination: p})
 		if err != nil {
@@ -50,9 +59,7 @@ func readGrants(ctx context.Context, c *client.Client, operator string) (granted
 		if err := generic.Unmarshal(a.Authorization.Value); err != nil {
 			return g, fmt.Errorf("read what %s has authorized %s to do: %w", operator, a.Grantee, err)
 		}
-		if generic.Msg == inOperatorsName {
-			g.challenge[a.Grantee] = true
-		}
+		g.names[granteeMsg{a.Grantee, generic.Msg}] = true
 	}
 	allowances, err := all(ctx, func(p *query.PageRequest) ([]*feegrant.Grant, *query.PageResponse, error) {
 		r, err := feegrant.NewQueryClient(c.Conn()).AllowancesByGranter(ctx, &feegrant.QueryAllowancesByGranterRequest{Granter: operator, Pagination: p})
@@ -65,7 +72,15 @@ func readGrants(ctx context.Context, c *client.Client, operator string) (granted
 		return g, fmt.Errorf("read whose fees %s pays: %w", operator, err)
 	}
 	for _, a := range allowances {
-		g.fees[a.Grantee] = true
+		var allowed feegrant.AllowedMsgAllowance
+		enough := a.Allowance.GetTypeUrl() != sdk.MsgTypeURL(&allowed) // the operator's own doing, for any message
+		if !enough {
+			if err := allowed.Unmarshal(a.Allowance.Value); err != nil {
+				return g, fmt.Errorf("read which fees of %s %s pays: %w", a.Grantee, operator, err)
+			}
+			enough = !slices.ContainsFunc(atOperatorsCost, func(m string) bool { return !slices.Contains(allowed.AllowedMessages, m) })
+		}
+		g.fees[a.Grantee] = enough
 	}
 	return g, nil
 }
@@ -89,14 +104,22 @@ func grant(ctx context.Context, c *client.Client, operator keys.Account, workers
 		if err != nil {
 			return nil, fmt.Errorf("the account of worker %s: %w", w.Key.Short(), err)
 		}
-		if !has.challenge[w.Account] {
-			m, err := authz.NewMsgGrant(operator.Address, account, authz.NewGenericAuthorization(inOperatorsName), nil)
+		for _, name := range inOperatorsName {
+			if has.names[granteeMsg{w.Account, name}] {
+				continue
+			}
+			m, err := authz.NewMsgGrant(operator.Address, account, authz.NewGenericAuthorization(name), nil)
 			if err != nil {
 				return nil, fmt.Errorf("authorize the account of worker %s: %w", w.Key.Short(), err)
 			}
 			msgs = append(msgs, m)
+			has.names[granteeMsg{w.Account, name}] = true // it may be named twice
 		}
-		if !has.fees[w.Account] {
+		if enough, some := has.fees[w.Account]; !enough {
+			if some { // from before there were disputes
+				revoke := feegrant.NewMsgRevokeAllowance(operator.Address, account)
+				msgs = append(msgs, &revoke)
+			}
 			allowance, err := feegrant.NewAllowedMsgAllowance(&feegrant.BasicAllowance{SpendLimit: chain.Coins(w.FeeLimit)}, atOperatorsCost)
 			if err != nil {
 				return nil, fmt.Errorf("pay the fees of worker %s: %w", w.Key.Short(), err)
@@ -107,7 +130,7 @@ func grant(ctx context.Context, c *client.Client, operator keys.Account, workers
 			}
 			msgs = append(msgs, m)
 		}
-		has.challenge[w.Account], has.fees[w.Account] = true, true // named twice
+		has.fees[w.Account] = true
 	}
 	return msgs, nil
 }
@@ -129,11 +152,13 @@ func Unbond(ctx context.Context, c *client.Client, operator keys.Account, worker
 		if err != nil {
 			return 0, fmt.Errorf("a worker's account %.80q: %w", a, err)
 		}
-		if has.challenge[a] {
-			revoke := authz.NewMsgRevoke(operator.Address, account, inOperatorsName)
-			msgs = append(msgs, &revoke)
+		for _, name := range inOperatorsName {
+			if has.names[granteeMsg{a, name}] {
+				revoke := authz.NewMsgRevoke(operator.Address, account, name)
+				msgs = append(msgs, &revoke)
+			}
 		}
-		if has.fees[a] {
+		if _, some := has.fees[a]; some {
 			revoke := feegrant.NewMsgRevokeAllowance(operator.Address, account)
 			msgs = append(msgs, &revoke)
 		}

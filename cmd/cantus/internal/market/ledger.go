@@ -189,7 +189,7 @@ func (g *Ledger) CommitVerdicts(ctx context.Context, job work.JobID, epoch uint6
 func (g *Ledger) RevealVerdicts(ctx context.Context, job work.JobID, epoch uint64, verdicts []scheduler.VerdictReveal) error {
 	m := &types.MsgRevealVerdicts{Sender: g.sender, Job: uint64(job), Epoch: epoch}
 	for _, v := range verdicts {
-		m.Verdicts = append(m.Verdicts, types.VerdictReveal{Sample: v.Sample, Auditor: v.Auditor[:], Outcome: types.Outcome(v.Outcome), Evidence: v.Evidence[:], Salt: v.Salt[:]})
+		m.Verdicts = append(m.Verdicts, types.VerdictReveal{Sample: v.Sample, Auditor: v.Auditor[:], Outcome: types.Outcome(v.Outcome), Evidence: v.Evidence[:], Salt: v.Salt[:], Score: v.Score})
 	}
 	return g.chain.Send(ctx, m)
 }

@@ -217,36 +217,34 @@ func (k *Keeper) advanceSample(ctx context.Context, e *types.Epoch, i uint32, p 
 }
 
 // decide counts what a sample's auditors revealed. Two must agree that a receipt is false
-// where more than one was asked: one auditor alone can't cost a worker its bond.
+// where more than one was asked: one auditor alone can't cost a worker its bond. Where the
+// kind is refereed their votes cost it nothing, but one that found it false may prove that.
 func (k *Keeper) decide(ctx context.Context, e *types.Epoch, i uint32, p types.Params) error {
 	s := &e.Samples[i]
-	passes, fails := 0, 0
 	for _, slot := range s.Slots {
 		w, err := k.worker(ctx, slot.Auditor)
 		if err != nil {
 			return err
 		}
-		switch slot.Outcome {
-		case types.Outcome_OUTCOME_UNSPECIFIED:
+		if slot.Outcome == types.Outcome_OUTCOME_UNSPECIFIED {
 			w.VerdictsMissed++
 			if err := k.slashWorker(ctx, &w, p.SilentAuditorSlashBps, p, "silent as an auditor"); err != nil {
 				return err
 			}
-		case types.Outcome_OUTCOME_PASS:
-			passes++
-		case types.Outcome_OUTCOME_FAIL:
-			fails++
-		}
-		if slot.Outcome != types.Outcome_OUTCOME_UNSPECIFIED {
+		} else {
 			w.Verdicts++
 		}
 		if err := k.setWorker(ctx, w); err != nil {
 			return err
 		}
 	}
-	needed := min(2, len(s.Slots))
+	passes, fails := s.Count()
 	switch {
-	case fails > passes && fails >= needed:
+	case e.Refereed && fails > 0:
+		return k.conclude(ctx, e, i, types.SampleStatus_SAMPLE_STATUS_ACCUSED)
+	case e.Measured && fails >= passes: // one sample convicts nobody
+		return k.conclude(ctx, e, i, types.SampleStatus_SAMPLE_STATUS_UNDECIDED)
+	case s.Outvoted():
 		return k.conclude(ctx, e, i, types.SampleStatus_SAMPLE_STATUS_FALSE)
 	case passes > fails:
 		return k.conclude(ctx, e, i, types.SampleStatus_SAMPLE_STATUS_UPHELD)
@@ -255,10 +253,14 @@ func (k *Keeper) decide(ctx context.Context, e *types.Epoch, i uint32, p types.P
 }
 
 // concludeAudits marks an epoch whose samples are all decided. It settles once the
-// challenge window has passed too, and its plants are shown where it has a commitment.
+// challenge window has passed too, its plants are shown where it has a commitment, and its
+// receipts are disputed no more where they may be.
 func (k *Keeper) concludeAudits(ctx context.Context, e *types.Epoch, p types.Params) error {
 	e.Status = types.EpochStatus_EPOCH_STATUS_DECIDED
-	e.Deadline = max(e.CommitHeight+p.ChallengeBlocks, height(ctx))
+	if e.Refereed {
+		e.DisputeUntil = height(ctx) + p.DisputeOpenBlocks
+	}
+	e.Deadline = max(e.CommitHeight+p.ChallengeBlocks, height(ctx), e.DisputeUntil)
 	if e.OwesPlants() {
 		e.Deadline = max(e.Deadline, height(ctx)+p.OpenBlocks)
 	}

@@ -40,8 +40,8 @@ func (k *Keeper) BeginBlock(ctx context.Context) error {
 	return nil
 }
 
-// EndBlock does what is due at this height: audits whose time is over, settlements,
-// challenges, expiries, and bonds on their way back.
+// EndBlock does what is due at this height: challenges and disputes in which somebody was
+// silent, audits whose time is over, settlements, expiries, and bonds on their way back.
 func (k *Keeper) EndBlock(ctx context.Context) error {
 	h := height(ctx)
 	cases, err := takeDue(ctx, k.caseQueue, collections.NewPrefixUntilPairRange[int64, uint64](h))
@@ -51,6 +51,16 @@ func (k *Keeper) EndBlock(ctx context.Context) error {
 	for _, d := range cases {
 		if err := k.step(ctx, 0, func(ctx context.Context) error { return k.wakeChallenge(ctx, d.K2()) },
 			func(at int64) error { return k.caseQueue.Set(ctx, collections.Join(at, d.K2())) }); err != nil {
+			return err
+		}
+	}
+	disputes, err := takeDue(ctx, k.disputeQueue, collections.NewPrefixUntilPairRange[int64, uint64](h))
+	if err != nil {
+		return fmt.Errorf("read the disputes that are due: %w", err)
+	}
+	for _, d := range disputes {
+		if err := k.step(ctx, 0, func(ctx context.Context) error { return k.wakeDispute(ctx, d.K2()) },
+			func(at int64) error { return k.disputeQueue.Set(ctx, collections.Join(at, d.K2())) }); err != nil {
 			return err
 		}
 	}

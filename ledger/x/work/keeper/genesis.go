@@ -22,6 +22,9 @@ func (k *Keeper) InitGenesis(ctx context.Context, g *types.GenesisState) error {
 	for _, name := range types.Accounts() {
 		k.accounts.GetModuleAccount(ctx, name) // makes it where there is none
 	}
+	if err := k.checkReferees(g.Params); err != nil {
+		return err
+	}
 	if err := k.params.Set(ctx, g.Params); err != nil {
 		return err
 	}
@@ -37,6 +40,9 @@ func (k *Keeper) InitGenesis(ctx context.Context, g *types.GenesisState) error {
 		return err
 	}
 	if err := k.nextCase.Set(ctx, max(g.NextChallenge, 1)-1); err != nil {
+		return err
+	}
+	if err := k.nextDispute.Set(ctx, max(g.NextDispute, 1)-1); err != nil {
 		return err
 	}
 	for _, load := range []func(context.Context, *types.GenesisState) error{
@@ -162,6 +168,16 @@ func (k *Keeper) importJobs(ctx context.Context, g *types.GenesisState) error {
 			return err
 		}
 	}
+	for _, x := range g.Exhibits {
+		if err := k.exhibits.Set(ctx, x.Dispute, x); err != nil {
+			return err
+		}
+	}
+	for _, d := range g.Disputes {
+		if err := k.addDispute(ctx, d, nil); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -201,8 +217,12 @@ func (k *Keeper) ExportGenesis(ctx context.Context) (*types.GenesisState, error)
 	if g.NextChallenge, err = k.nextCase.Peek(ctx); err != nil {
 		return nil, fmt.Errorf("read the number of challenges: %w", err)
 	}
+	if g.NextDispute, err = k.nextDispute.Peek(ctx); err != nil {
+		return nil, fmt.Errorf("read the number of disputes: %w", err)
+	}
 	g.NextJob++
 	g.NextChallenge++
+	g.NextDispute++
 	if err := k.operators.Walk(ctx, nil, func(_ sdk.AccAddress, v types.Operator) (bool, error) {
 		g.Operators = append(g.Operators, v)
 		return false, nil
@@ -245,8 +265,20 @@ func (k *Keeper) ExportGenesis(ctx context.Context) (*types.GenesisState, error)
 	}); err != nil {
 		return nil, err
 	}
-	return g, k.challenges.Walk(ctx, nil, func(_ uint64, v types.Challenge) (bool, error) {
+	if err := k.challenges.Walk(ctx, nil, func(_ uint64, v types.Challenge) (bool, error) {
 		g.Challenges = append(g.Challenges, v)
+		return false, nil
+	}); err != nil {
+		return nil, err
+	}
+	if err := k.disputes.Walk(ctx, nil, func(_ uint64, v types.Dispute) (bool, error) {
+		g.Disputes = append(g.Disputes, v)
+		return false, nil
+	}); err != nil {
+		return nil, err
+	}
+	return g, k.exhibits.Walk(ctx, nil, func(_ uint64, v types.Exhibit) (bool, error) {
+		g.Exhibits = append(g.Exhibits, v)
 		return false, nil
 	})
 }

@@ -18,7 +18,7 @@ type Books struct {
 	Escrow   math.Int // in jobs' escrows, less Payable
 	Payable  math.Int // of settled epochs, to workers who have not claimed it
 	Bonds    math.Int // of workers and gateways
-	Deposits math.Int // of challengers
+	Deposits math.Int // of challengers, of vouchers and of receipts
 	Held     math.Int // by the module's accounts
 	Burned   math.Int // since genesis
 	Broken   []string // what does not hold; empty when the books are right
@@ -34,6 +34,8 @@ type bookkeeper struct {
 	cellJobs   map[cellName]uint64
 	charges    map[string]uint32 // by worker
 	audits     map[drawnAudit]bool
+	disputes   map[epochNumber]uint32
+	defended   map[string]uint32 // open disputes by worker
 }
 
 type jobTally struct {
@@ -57,13 +59,14 @@ func (k *Keeper) Invariants(ctx context.Context) (Books, error) {
 		Books: Books{Escrow: zero, Payable: zero, Bonds: zero, Deposits: zero},
 		jobs:  map[uint64]*jobTally{}, openJobs: map[string]uint64{}, challenged: map[string]uint32{}, workers: map[string]uint64{},
 		cellJobs: map[cellName]uint64{}, charges: map[string]uint32{}, audits: map[drawnAudit]bool{},
+		disputes: map[epochNumber]uint32{}, defended: map[string]uint32{},
 	}
 	var err error
 	if b.Burned, err = k.burned.Get(ctx); err != nil {
 		return b.Books, fmt.Errorf("read what was burned: %w", err)
 	}
 	for _, check := range []func(context.Context, *bookkeeper) error{
-		k.tallyClaims, k.tallyChallenges, k.checkJobs, k.checkAudits, k.checkWorkers, k.checkGateways,
+		k.tallyClaims, k.tallyChallenges, k.checkDisputes, k.checkJobs, k.checkAudits, k.checkWorkers, k.checkGateways,
 	} {
 		if err := check(ctx, b); err != nil {
 			return b.Books, err
@@ -200,6 +203,7 @@ func (k *Keeper) checkEpochs(ctx context.Context, b *bookkeeper, j types.Job) er
 			plants += e.PlantUnits
 		}
 		b.checkPlants(e)
+		b.checkDisputed(e)
 		b.tallyAudits(e)
 		if done := id.K2() <= j.EpochsSettled; done != (e.Status == types.EpochStatus_EPOCH_STATUS_SETTLED) {
 			b.broken("job %d: %d epochs settled, but epoch %d is %s", j.Id, j.EpochsSettled, id.K2(), e.Status)
@@ -243,6 +247,9 @@ func (k *Keeper) checkWorkers(ctx context.Context, b *bookkeeper) error {
 	listed := map[string]uint64{}
 	err := k.workers.Walk(ctx, nil, func(_ []byte, w types.Worker) (bool, error) {
 		b.Bonds = b.Bonds.Add(w.Bond)
+		if n := b.defended[string(w.Key)]; n != w.Disputes {
+			b.broken("worker %x counts %d open disputes and has %d", w.Key, w.Disputes, n)
+		}
 		if n := b.charges[string(w.Key)]; n != w.Charges {
 			b.broken("worker %x counts %d charges and has %d", w.Key, w.Charges, n)
 		}

@@ -25,10 +25,14 @@ func (k *Keeper) conclude(ctx context.Context, e *types.Epoch, i uint32, status 
 	key := signed.Receipt.Worker
 	emit(ctx, types.EventSampleDecided, types.AttrJob, e.Job, types.AttrEpoch, e.Number, types.AttrSample, i,
 		types.AttrWorker, key, types.AttrStatus, status)
-	if !e.OwesPlants() {
-		return k.judge(ctx, *e, i)
+	found := status == types.SampleStatus_SAMPLE_STATUS_FALSE
+	if e.Refereed && !found {
+		return nil // until the epoch settles somebody may prove it false
 	}
-	if status != types.SampleStatus_SAMPLE_STATUS_FALSE {
+	if !e.OwesPlants() || e.Status == types.EpochStatus_EPOCH_STATUS_VOID {
+		return k.judge(ctx, *e, i, false)
+	}
+	if !found {
 		return nil
 	}
 	w, err := k.worker(ctx, key[:])
@@ -39,19 +43,25 @@ func (k *Keeper) conclude(ctx context.Context, e *types.Epoch, i uint32, status 
 	return k.setWorker(ctx, w)
 }
 
-// judge has a decided sample's consequences, once it is known whether it is a plant. It is
-// called once for each sample.
-func (k *Keeper) judge(ctx context.Context, e types.Epoch, i uint32) error {
-	s := e.Samples[i]
+// judge has a decided sample's consequences, once it is known whether it is a plant and, if
+// its kind is refereed, whether anybody proves it false. It is called once for each sample;
+// charged says whether its worker was charged meanwhile.
+func (k *Keeper) judge(ctx context.Context, e types.Epoch, i uint32, charged bool) error {
 	p, err := k.Params(ctx)
 	if err != nil {
 		return err
 	}
-	if err := k.judgeWorker(ctx, e, s); err != nil {
+	if e.Measured {
+		if err := k.measure(ctx, e, i, p); err != nil {
+			return fmt.Errorf("measure the worker of sample %d: %w", i, err)
+		}
+	}
+	s := e.Samples[i]
+	if err := k.judgeWorker(ctx, e, s, charged); err != nil {
 		return fmt.Errorf("judge the worker of sample %d: %w", i, err)
 	}
 	for _, slot := range s.Slots {
-		bps, why := fine(s, slot, p)
+		bps, why := fine(s, slot, e, p)
 		passed := s.Plant && slot.Outcome == types.Outcome_OUTCOME_PASS
 		if bps == 0 && !passed {
 			continue
@@ -78,8 +88,11 @@ func (k *Keeper) judge(ctx context.Context, e types.Epoch, i uint32) error {
 
 // fine is the share of its bond that an auditor loses by its verdict. A plant that the
 // majority upheld costs nobody anything: else a gateway could rob honest auditors by
-// calling a true receipt a plant.
-func fine(s types.Sample, slot types.AuditorSlot, p types.Params) (uint32, string) {
+// calling a true receipt a plant. Where the kind is refereed, what was found false and not
+// proved costs who found it, and what was passed costs only who passed a receipt that the
+// ledger computed to be false: that a worker was silent shows nobody to be wrong. Where it is
+// measured, nobody was surely wrong but who passed a plant.
+func fine(s types.Sample, slot types.AuditorSlot, e types.Epoch, p types.Params) (uint32, string) {
 	var (
 		pass  = slot.Outcome == types.Outcome_OUTCOME_PASS
 		fail  = slot.Outcome == types.Outcome_OUTCOME_FAIL
@@ -87,9 +100,14 @@ func fine(s types.Sample, slot types.AuditorSlot, p types.Params) (uint32, strin
 		kept  = s.Status == types.SampleStatus_SAMPLE_STATUS_UPHELD
 	)
 	switch {
-	case s.Plant && found && pass:
+	case s.Plant && pass && (found && s.Proved || (found || e.Measured) && s.Outvoted()):
 		return p.PassedPlantSlashBps, "passed a plant"
-	case s.Plant:
+	case s.Plant, e.Measured:
+	case found && pass && s.Proved:
+		return p.PassedPlantSlashBps, "passed a receipt that the ledger proved false"
+	case found && pass && e.Refereed:
+	case e.Refereed && !found && fail:
+		return p.OutvotedAuditorSlashBps, "found false what nobody proved false"
 	case found && pass, kept && fail:
 		return p.OutvotedAuditorSlashBps, "outvoted as an auditor"
 	}
@@ -98,7 +116,7 @@ func fine(s types.Sample, slot types.AuditorSlot, p types.Params) (uint32, strin
 
 // judgeWorker has a decided sample's consequences for the worker that it is of: none for
 // a plant's.
-func (k *Keeper) judgeWorker(ctx context.Context, e types.Epoch, s types.Sample) error {
+func (k *Keeper) judgeWorker(ctx context.Context, e types.Epoch, s types.Sample, charged bool) error {
 	upheld := s.Status == types.SampleStatus_SAMPLE_STATUS_UPHELD
 	found := s.Status == types.SampleStatus_SAMPLE_STATUS_FALSE
 	if !found && (!upheld || s.Plant) {
@@ -112,8 +130,8 @@ func (k *Keeper) judgeWorker(ctx context.Context, e types.Epoch, s types.Sample)
 	if err != nil {
 		return err
 	}
-	if found && len(e.Plants) > 0 {
-		w.Charges-- // conclude charged it
+	if charged {
+		w.Charges--
 	}
 	switch {
 	case s.Plant:
@@ -121,7 +139,7 @@ func (k *Keeper) judgeWorker(ctx context.Context, e types.Epoch, s types.Sample)
 		w.AuditsPassed++
 	case found:
 		w.AuditsFailed++
-		if err := k.punish(ctx, &w, e.Job); err != nil {
+		if err := k.punish(ctx, &w, e.Job, s.Challenger); err != nil {
 			return err
 		}
 	}
@@ -136,7 +154,7 @@ func (k *Keeper) judgeBlind(ctx context.Context, e *types.Epoch) error {
 		if e.Samples[i].Status != types.SampleStatus_SAMPLE_STATUS_FALSE {
 			continue
 		}
-		if err := k.judge(ctx, *e, uint32(i)); err != nil {
+		if err := k.judge(ctx, *e, uint32(i), true); err != nil {
 			return err
 		}
 	}
@@ -144,8 +162,9 @@ func (k *Keeper) judgeBlind(ctx context.Context, e *types.Epoch) error {
 }
 
 // punish jails a worker that was proved to have cheated: it loses a part of its bond and
-// its pay in the job, and what is left of the bond is on its way back.
-func (k *Keeper) punish(ctx context.Context, w *types.Worker, job uint64) error {
+// its pay in the job, and what is left of the bond is on its way back. The challenger whose
+// dispute showed it, if one did, has a share of what it loses.
+func (k *Keeper) punish(ctx context.Context, w *types.Worker, job uint64, challenger string) error {
 	p, err := k.Params(ctx)
 	if err != nil {
 		return err
@@ -160,7 +179,7 @@ func (k *Keeper) punish(ctx context.Context, w *types.Worker, job uint64) error 
 			return err
 		}
 	}
-	if err := k.slashWorker(ctx, w, p.FalseReceiptSlashBps, p, "false receipt"); err != nil {
+	if err := k.slashForReceipt(ctx, w, challenger, p); err != nil {
 		return err
 	}
 	c, err := k.claimOf(ctx, job, w.Key)

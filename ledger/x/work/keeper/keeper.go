@@ -4,10 +4,13 @@
 //	keeper.go      Keeper: the records and their indexes
 //	money.go       payments, slashes and burns: the only code that moves coins
 //	msg_*.go       the messages, by who sends them
+//	disputes.go    a dispute's end, and what follows; its moves are in msg_disputes.go
+//	referee.go     Referee: what decides a dispute's last step
 //	roster.go      the active workers of each kind, and drawing auditors from them
 //	audit.go       an epoch from its beacon to its decision
 //	drawn.go       which audits a worker was drawn for
 //	judge.go       what a decided sample brings its worker and its auditors
+//	measured.go    what a measured sample adds to what is known of its worker
 //	plants.go      showing an epoch's plants, and what they change
 //	cells.go       a gateway's cells, and who may act for it in a job
 //	settle.go      a job's settlement, closing and fault
@@ -52,6 +55,9 @@ type (
 	dueID       = collections.Pair[int64, uint64]
 	dueBond     = collections.Pair[int64, []byte]
 	auditKey    = collections.Quad[[]byte, uint64, uint64, uint32] // auditor, job, epoch, sample
+
+	disputedKey  = collections.Quad[uint64, uint64, uint64, uint64] // job, epoch, place in the tree, dispute
+	defendantKey = collections.Pair[[]byte, uint64]                 // worker, dispute
 )
 
 // Keeper holds the market's state.
@@ -60,6 +66,7 @@ type Keeper struct {
 	bank      types.BankKeeper
 	addresses address.Codec
 	lineage   types.Lineage
+	referees  map[string]Referee // by kind
 	authority string
 
 	schema     collections.Schema
@@ -82,6 +89,12 @@ type Keeper struct {
 	burned     collections.Item[math.Int]
 	audits     collections.KeySet[auditKey] // of samples that are open or revealing, by auditor
 
+	nextDispute collections.Sequence
+	disputes    collections.Map[uint64, types.Dispute]
+	exhibits    collections.Map[uint64, types.Exhibit] // of open disputes
+	disputed    collections.KeySet[disputedKey]        // open disputes by receipt
+	defendants  collections.KeySet[defendantKey]       // and by the worker that signed it
+
 	// The roster numbers the active workers of each kind densely from 0.
 	roster     collections.Map[kindPlace, []byte]
 	rosterAt   collections.Map[kindKey, uint64]
@@ -92,6 +105,7 @@ type Keeper struct {
 	epochQueue   collections.KeySet[dueEpoch]
 	jobQueue     collections.KeySet[dueID]
 	caseQueue    collections.KeySet[dueID]
+	disputeQueue collections.KeySet[dueID]
 	releaseQueue collections.KeySet[dueBond]
 }
 
@@ -116,6 +130,7 @@ func NewKeeper(
 	jobBy := collections.PairKeyCodec(sdk.AccAddressKey, collections.Uint64Key)
 	k := &Keeper{
 		accounts: accounts, bank: bank, addresses: accounts.AddressCodec(), authority: authority,
+		referees: map[string]Referee{},
 
 		params:     collections.NewItem(sb, types.ParamsPrefix, "params", codec.CollValue[types.Params](cdc)),
 		operators:  collections.NewMap(sb, types.OperatorsPrefix, "operators", sdk.AccAddressKey, codec.CollValue[types.Operator](cdc)),
@@ -139,11 +154,18 @@ func NewKeeper(
 		burned:     collections.NewItem(sb, types.BurnedPrefix, "burned", sdk.IntValue),
 		audits: collections.NewKeySet(sb, types.AuditsPrefix, "audits",
 			collections.QuadKeyCodec(collections.BytesKey, collections.Uint64Key, collections.Uint64Key, collections.Uint32Key)),
+		nextDispute: collections.NewSequence(sb, types.NextDisputePrefix, "next_dispute"),
+		disputes:    collections.NewMap(sb, types.DisputesPrefix, "disputes", collections.Uint64Key, codec.CollValue[types.Dispute](cdc)),
+		exhibits:    collections.NewMap(sb, types.ExhibitsPrefix, "exhibits", collections.Uint64Key, codec.CollValue[types.Exhibit](cdc)),
+		disputed: collections.NewKeySet(sb, types.DisputedPrefix, "disputed",
+			collections.QuadKeyCodec(collections.Uint64Key, collections.Uint64Key, collections.Uint64Key, collections.Uint64Key)),
+		defendants: collections.NewKeySet(sb, types.DisputedWorkersPrefix, "disputed_workers", collections.PairKeyCodec(collections.BytesKey, collections.Uint64Key)),
 
 		beacons:      collections.NewKeySet(sb, types.BeaconQueuePrefix, "beacon_queue", due3),
 		epochQueue:   collections.NewKeySet(sb, types.EpochQueuePrefix, "epoch_queue", due3),
 		jobQueue:     collections.NewKeySet(sb, types.JobQueuePrefix, "job_queue", due2),
 		caseQueue:    collections.NewKeySet(sb, types.ChallengeQueuePrefix, "challenge_queue", due2),
+		disputeQueue: collections.NewKeySet(sb, types.DisputeQueuePrefix, "dispute_queue", due2),
 		releaseQueue: collections.NewKeySet(sb, types.UnbondingQueuePrefix, "unbonding_queue", collections.PairKeyCodec(collections.Int64Key, collections.BytesKey)),
 	}
 	schema, err := sb.Build()

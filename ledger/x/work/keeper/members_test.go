@@ -162,12 +162,14 @@ func TestGatewayLife(t *testing.T) {
 func TestUpdateParams(t *testing.T) {
 	w := crew(t)
 	p := types.DevnetParams()
-	p.OpenBlocks = 30
+	p.OpenBlocks, p.UnbondingBlocks = 30, 101
 	refused(w, types.ErrUnauthorized, "may not change", w.msg.UpdateParams, &types.MsgUpdateParams{Authority: bech("ada"), Params: p})
 	must(w, w.msg.UpdateParams, &types.MsgUpdateParams{Authority: authority(), Params: p})
 	got, err := w.k.Params(w.ctx)
 	require.NoError(t, err)
 	require.EqualValues(t, 30, got.OpenBlocks)
+	p.UnbondingBlocks = 100
+	refused(w, types.ErrInvalid, "can't be disputed any more", w.msg.UpdateParams, &types.MsgUpdateParams{Authority: authority(), Params: p})
 	p.OpenBlocks = 0
 	refused(w, types.ErrInvalid, "open_blocks", w.msg.UpdateParams, &types.MsgUpdateParams{Authority: authority(), Params: p})
 }

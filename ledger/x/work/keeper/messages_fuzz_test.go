@@ -70,6 +70,28 @@ func bazaar(t testing.TB) (*world, []handler) {
 	disputed.commit(task{"dan/0", 1, 10})
 	id := must(w, w.msg.ChallengeVoucher, disputed.challenge("dan/0", 1, 10)).Challenge
 
+	// Disputes at every stage, about receipts that nobody could audit.
+	refereed := arenaIn(w, 300, inCell, func(m *types.MsgOpenJob) { m.Kind = toyKind })
+	var claims []task
+	for seq := range uint64(5) {
+		refereed.traces[seq+1] = toyRun(uint32(seq)+1, 300, 40)
+		claims = append(claims, task{"cyd/1", seq + 1, 10})
+	}
+	refereed.traces[4], refereed.result[4] = refereed.honest(4), []byte{1, 2, 3, 4}
+	refereed.commit(claims...)
+	w.next()
+	must(w, w.msg.OpenReceipts, refereed.openings(1))
+	for i := range 4 {
+		seq := uint64(i) + 1
+		id := must(w, w.msg.OpenDispute, refereed.dispute("anybody", 1, i, refereed.honest(seq))).Dispute
+		if i > 0 {
+			must(w, w.msg.AnswerDispute, w.answer(id, "cyd/1", refereed.trace(seq)))
+		}
+		if i == 2 {
+			w.down(id, refereed.trace(seq), refereed.honest(seq))
+		}
+	}
+
 	open := jobTerms("buyer", "gate")
 	open.Cell = "a"
 	fresh := enrollment("ada/9", "ada")
@@ -100,6 +122,11 @@ func bazaar(t testing.TB) (*world, []handler) {
 		handlerOf(t, "challenge voucher", w.msg.ChallengeVoucher, g.challenge("ada/0", 1, 400)),
 		handlerOf(t, "answer challenge", w.msg.AnswerChallenge, &types.MsgAnswerChallenge{Gateway: bech("gate"), Challenge: id, Epoch: 1, Pay: disputed.payProof(1, "dan/0")}),
 		handlerOf(t, "challenge duplicate", w.msg.ChallengeDuplicate, &types.MsgChallengeDuplicate{Challenger: bech("anybody"), Job: g.job, First: g.committed(1, 0), Second: g.committed(4, 1)}),
+		handlerOf(t, "open dispute", w.msg.OpenDispute, refereed.dispute("anybody", 1, 4, refereed.honest(5))),
+		handlerOf(t, "answer dispute", w.msg.AnswerDispute, w.answer(1, "cyd/1", refereed.trace(1))),
+		handlerOf(t, "descend", w.msg.Descend, w.descend(2, refereed.trace(2))),
+		handlerOf(t, "decide", w.msg.Decide, w.deciding(3, refereed.honest(3))),
+		handlerOf(t, "contradict", w.msg.Contradict, &types.MsgContradict{Sender: bech("anybody"), Dispute: 4, Opening: refereed.honest(4).bytes()}),
 	}
 }
 

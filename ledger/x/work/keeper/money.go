@@ -78,11 +78,33 @@ func (k *Keeper) spendBurn(ctx context.Context, j *types.Job, amount math.Int) e
 	return nil
 }
 
-// slashWorker burns a share of a worker's bond. A worker whose bond has shrunk to less
-// than half of the least is paused until its operator adds to it.
+// slashWorker burns a share of a worker's bond.
 func (k *Keeper) slashWorker(ctx context.Context, w *types.Worker, bps uint32, p types.Params, reason string) error {
-	amount := types.Share(w.Bond, bps)
-	if err := k.burn(ctx, types.BondsAccount, amount, reason); err != nil {
+	return k.takeBond(ctx, w, types.Share(w.Bond, bps), math.ZeroInt(), nil, p, reason)
+}
+
+// slashForReceipt takes what a false receipt costs. The challenger, where there is one, has
+// a share of it, and the rest is burned.
+func (k *Keeper) slashForReceipt(ctx context.Context, w *types.Worker, challenger string, p types.Params) error {
+	amount := types.Share(w.Bond, p.FalseReceiptSlashBps)
+	if challenger == "" {
+		return k.takeBond(ctx, w, amount, math.ZeroInt(), nil, p, "false receipt")
+	}
+	to, _, err := k.account(challenger)
+	if err != nil {
+		return err
+	}
+	return k.takeBond(ctx, w, amount, types.Share(amount, p.DisputeRewardBps), to, p, "false receipt")
+}
+
+// takeBond takes an amount from a worker's bond: a part of it goes to somebody, the rest is
+// burned. A worker whose bond has shrunk to less than half of the least is paused until its
+// operator adds to it.
+func (k *Keeper) takeBond(ctx context.Context, w *types.Worker, amount, part math.Int, to sdk.AccAddress, p types.Params, reason string) error {
+	if err := k.release(ctx, types.BondsAccount, to, part); err != nil {
+		return fmt.Errorf("slash worker %x: %w", w.Key, err)
+	}
+	if err := k.burn(ctx, types.BondsAccount, amount.Sub(part), reason); err != nil {
 		return fmt.Errorf("slash worker %x: %w", w.Key, err)
 	}
 	w.Bond = w.Bond.Sub(amount)

@@ -46,7 +46,7 @@ func (m msgServer) CommitEpoch(ctx context.Context, msg *types.MsgCommitEpoch) (
 		PayRoot: msg.PayRoot, Workers: msg.Workers, TotalUnits: msg.TotalUnits,
 		CommitHeight: height(ctx), Status: types.EpochStatus_EPOCH_STATUS_COMMITTED,
 		ProbationReceipts: msg.ProbationReceipts, ProbationUnits: msg.ProbationUnits, ProbationAudits: p.ProbationAudits,
-		Plants: msg.Plants,
+		Plants: msg.Plants, Refereed: p.Refereed(j.Kind), Measured: p.Measured(j.Kind),
 	}
 	j.Epochs, j.Units, j.Receipts = msg.Number, msg.TotalUnits, j.Receipts+msg.Receipts
 	if err := m.beacons.Set(ctx, collections.Join3(e.CommitHeight, e.Job, e.Number)); err != nil {
@@ -169,7 +169,7 @@ func (m msgServer) RevealVerdicts(ctx context.Context, msg *types.MsgRevealVerdi
 			return nil, err
 		}
 		switch {
-		case slot.Outcome == v.Outcome && bytes.Equal(slot.Evidence, v.Evidence):
+		case slot.Outcome == v.Outcome && slot.Score == v.Score && bytes.Equal(slot.Evidence, v.Evidence):
 			continue
 		case slot.Outcome != types.Outcome_OUTCOME_UNSPECIFIED:
 			return nil, types.ErrVerdict.Wrapf("auditor %x revealed another verdict on sample %d", v.Auditor, v.Sample)
@@ -179,16 +179,18 @@ func (m msgServer) RevealVerdicts(ctx context.Context, msg *types.MsgRevealVerdi
 			return nil, types.ErrDeadline.Wrapf("sample %d takes no more verdicts: %s", v.Sample, s.Status)
 		case len(slot.Commitment) == 0:
 			return nil, types.ErrVerdict.Wrapf("auditor %x committed nothing on sample %d", v.Auditor, v.Sample)
+		case v.Score != 0 && !e.Measured:
+			return nil, types.ErrVerdict.Wrapf("sample %d: a score of %d, but verdicts of this kind have none", v.Sample, v.Score)
 		}
 		id, err := verdictID(ctx, e, v.Sample, v.Auditor)
 		if err != nil {
 			return nil, err
 		}
-		verdict := work.Verdict{Outcome: work.AuditOutcome(v.Outcome), Evidence: artifact.Digest(v.Evidence)}
+		verdict := work.Verdict{Outcome: work.AuditOutcome(v.Outcome), Evidence: artifact.Digest(v.Evidence), Score: v.Score}
 		if err := verdict.CheckReveal(id, [work.SaltSize]byte(v.Salt), artifact.Digest(slot.Commitment)); err != nil {
 			return nil, types.ErrVerdict.Wrap(err.Error())
 		}
-		slot.Outcome, slot.Evidence = v.Outcome, v.Evidence
+		slot.Outcome, slot.Evidence, slot.Score = v.Outcome, v.Evidence, v.Score
 		emit(ctx, types.EventRevealed, types.AttrJob, e.Job, types.AttrEpoch, e.Number, types.AttrSample, v.Sample,
 			types.AttrWorker, v.Auditor, types.AttrOutcome, v.Outcome)
 	}

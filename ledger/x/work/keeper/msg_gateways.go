@@ -158,7 +158,7 @@ func (k *Keeper) wakeBond(ctx context.Context, who []byte) error {
 	if !leaving || height(ctx) < w.ReleaseHeight {
 		return nil
 	}
-	if w.Charges > 0 { // the plants that may clear it are to be shown within this time
+	if w.Charges > 0 || w.Disputes > 0 { // it waits for plants to be shown, or for disputes
 		p, err := k.Params(ctx)
 		if err != nil {
 			return err

@@ -25,5 +25,8 @@ func (m msgServer) UpdateParams(ctx context.Context, msg *types.MsgUpdateParams)
 	if _, want, err := m.account(m.authority); err != nil || from != want {
 		return nil, types.ErrUnauthorized.Wrapf("%s may not change the parameters: only %s may", from, m.authority)
 	}
+	if err := m.checkReferees(msg.Params); err != nil {
+		return nil, err
+	}
 	return &types.MsgUpdateParamsResponse{}, m.params.Set(ctx, msg.Params)
 }

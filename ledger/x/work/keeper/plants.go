@@ -60,15 +60,19 @@ func (m msgServer) RevealPlants(ctx context.Context, msg *types.MsgRevealPlants)
 	}
 	emit(ctx, types.EventPlantsShown, types.AttrJob, j.Id, types.AttrEpoch, e.Number, types.AttrGateway, j.Gateway,
 		types.AttrPlants, len(e.Shown), types.AttrUnits, e.PlantUnits)
-	for i := range e.Samples {
-		if err := m.judge(ctx, e, uint32(i)); err != nil {
+	for i, s := range e.Samples {
+		charged := s.Status == types.SampleStatus_SAMPLE_STATUS_FALSE
+		if e.Refereed && !charged {
+			continue // judged when the epoch settles
+		}
+		if err := m.judge(ctx, e, uint32(i), charged); err != nil {
 			return nil, err
 		}
 	}
 	if err := m.countUpheldPlants(ctx, j, e); err != nil {
 		return nil, err
 	}
-	e.Deadline = max(e.CommitHeight+p.ChallengeBlocks, height(ctx))
+	e.Deadline = max(e.CommitHeight+p.ChallengeBlocks, height(ctx), e.DisputeUntil)
 	if err := m.wakeAt(ctx, e, e.Deadline); err != nil {
 		return nil, err
 	}
@@ -97,7 +101,11 @@ func (k *Keeper) plant(ctx context.Context, e types.Epoch, r types.PlantedReceip
 func (k *Keeper) countUpheldPlants(ctx context.Context, j types.Job, e types.Epoch) error {
 	var n uint64
 	for _, s := range e.Samples {
-		if s.Plant && (s.Status == types.SampleStatus_SAMPLE_STATUS_UPHELD || s.Status == types.SampleStatus_SAMPLE_STATUS_UNDECIDED) {
+		status := resolve(s)
+		if e.Measured && s.Outvoted() {
+			continue // their votes alone make no sample of a measured kind false
+		}
+		if s.Plant && (status == types.SampleStatus_SAMPLE_STATUS_UPHELD || status == types.SampleStatus_SAMPLE_STATUS_UNDECIDED) {
 			n++
 		}
 	}

@@ -244,7 +244,7 @@ func TestPlantsNotRevealed(t *testing.T) {
 
 // A bond does not slip away between a verdict and the plants.
 func TestChargedBondWaits(t *testing.T) {
-	w, g := field(t, func(p *types.Params) { p.UnbondingBlocks, p.OpenBlocks = 70, 15 })
+	w, g := field(t, func(p *types.Params) { p.UnbondingBlocks, p.OpenBlocks, p.DisputeOpenBlocks = 70, 15, 4 })
 	must(w, w.msg.UnbondWorkers, &types.MsgUnbondWorkers{Operator: bech("ada"), Keys: [][]byte{pub("ada/1")}})
 	must(w, w.msg.UpdateParams, &types.MsgUpdateParams{Authority: authority(), Params: func() types.Params {
 		p, err := w.k.Params(w.ctx)

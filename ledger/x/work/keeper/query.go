@@ -230,6 +230,64 @@ func (q queryServer) Challenges(ctx context.Context, r *types.QueryChallengesReq
 	return &types.QueryChallengesResponse{Challenges: list, Pagination: next}, err
 }
 
+func (q queryServer) Dispute(ctx context.Context, r *types.QueryDisputeRequest) (*types.QueryDisputeResponse, error) {
+	d, err := found(q.k.dispute(ctx, r.Id))
+	if err != nil || d.Over() {
+		return &types.QueryDisputeResponse{Dispute: d}, err
+	}
+	x, err := get(ctx, q.k.exhibits, d.Id, "exhibit of dispute %d", d.Id)
+	return &types.QueryDisputeResponse{Dispute: d, Exhibit: x}, err
+}
+
+// Disputes walks the index of the worker's or the job's open disputes, that of all open ones,
+// or all disputes.
+func (q queryServer) Disputes(ctx context.Context, r *types.QueryDisputesRequest) (*types.QueryDisputesResponse, error) {
+	challenger := ""
+	if r.Challenger != "" {
+		var err error
+		if _, challenger, err = q.k.account(r.Challenger); err != nil {
+			return nil, badRequest(err)
+		}
+	}
+	wanted := func(d types.Dispute) bool {
+		return (challenger == "" || d.Challenger == challenger) && (r.Job == 0 || d.Job == r.Job)
+	}
+	var list []types.Dispute
+	var next *query.PageResponse
+	var err error
+	switch {
+	case r.Worker != "":
+		key, perr := work.ParseKey(r.Worker)
+		if perr != nil {
+			return nil, badRequest(perr)
+		}
+		list, next, err = query.CollectionFilteredPaginate(ctx, q.k.defendants, page(r.Pagination),
+			func(at defendantKey, _ collections.NoValue) (bool, error) {
+				d, err := q.k.dispute(ctx, at.K2())
+				return wanted(d), err
+			},
+			func(at defendantKey, _ collections.NoValue) (types.Dispute, error) { return q.k.dispute(ctx, at.K2()) },
+			query.WithCollectionPaginationPairPrefix[[]byte, uint64](key[:]))
+	case r.Job != 0 || challenger != "" || r.Open:
+		list, next, err = query.CollectionFilteredPaginate(ctx, q.k.disputed, page(r.Pagination),
+			func(at disputedKey, _ collections.NoValue) (bool, error) {
+				d, err := q.k.dispute(ctx, at.K4())
+				return wanted(d), err
+			},
+			func(at disputedKey, _ collections.NoValue) (types.Dispute, error) { return q.k.dispute(ctx, at.K4()) },
+			func(o *query.CollectionsPaginateOptions[disputedKey]) {
+				if r.Job != 0 {
+					prefix := collections.QuadPrefix[uint64, uint64, uint64, uint64](r.Job)
+					o.Prefix = &prefix
+				}
+			})
+	default:
+		list, next, err = query.CollectionPaginate(ctx, q.k.disputes, page(r.Pagination),
+			func(_ uint64, v types.Dispute) (types.Dispute, error) { return v, nil })
+	}
+	return &types.QueryDisputesResponse{Disputes: list, Pagination: next}, err
+}
+
 func (q queryServer) Invariants(ctx context.Context, _ *types.QueryInvariantsRequest) (*types.QueryInvariantsResponse, error) {
 	b, err := q.k.Invariants(ctx)
 	if err != nil {

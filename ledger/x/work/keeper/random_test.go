@@ -27,6 +27,7 @@ type chaos struct {
 	done  map[string]int // operations that passed
 	seen  map[string]bool
 	said  map[string]types.VerdictReveal // what auditors committed to, by job/epoch/sample/auditor
+	games map[uint64]*chaosGame          // disputes
 }
 
 var (
@@ -39,12 +40,17 @@ func newChaos(t testing.TB, seed uint64) *chaos {
 	w := newWorld(t, func(p *types.Params) {
 		p.OpenBlocks, p.VerdictCommitBlocks, p.VerdictRevealBlocks = 8, 6, 6
 		p.AnswerBlocks, p.GraceBlocks, p.UnbondingBlocks = 8, 15, 25
+		p.DisputeOpenBlocks, p.DisputeMoveBlocks = 4, 5
 		p.MinAuditBps = 10
 		p.ProbationAudits = 1
 	})
-	c := &chaos{world: w, r: rand.New(rand.NewPCG(seed, 1)), done: map[string]int{}, seen: map[string]bool{}, said: map[string]types.VerdictReveal{}}
+	c := &chaos{world: w, r: rand.New(rand.NewPCG(seed, 1)), done: map[string]int{}, seen: map[string]bool{}, said: map[string]types.VerdictReveal{},
+		games: map[uint64]*chaosGame{}}
 	for _, op := range chaosOperators {
 		w.operator(op, 4)
+		for i := range 4 {
+			must(w, w.msg.UpdateWorker, &types.MsgUpdateWorker{Operator: bech(op), Key: pub(fmt.Sprintf("%s/%d", op, i)), Kinds: []string{kindName, toyKind}})
+		}
 		w.fund(op, 5000)
 	}
 	for _, g := range chaosGateways {
@@ -96,10 +102,12 @@ func (c *chaos) op() {
 		c.showPlants()
 	case n < 70:
 		c.judge()
-	case n < 82:
+	case n < 79:
 		c.claimSome()
-	case n < 88:
+	case n < 83:
 		c.dispute()
+	case n < 89:
+		c.disputeReceipts()
 	case n < 91:
 		c.endJob()
 	case n < 92:
@@ -154,6 +162,9 @@ func (c *chaos) newJob() {
 	m.ExpiryBlocks = 1 + c.r.Int64N(200)
 	m.EpochBlocks = 1
 	if c.chance(40) {
+		m.Kind = toyKind
+	}
+	if c.chance(40) {
 		m.Cell = pick(c, chaosCells)
 	}
 	buyer, gw := m.Buyer, ""
@@ -168,7 +179,11 @@ func (c *chaos) newJob() {
 		return
 	}
 	c.done["open job"]++
-	c.gates = append(c.gates, &gate{w: c.world, name: gw, buyer: buyer, cell: m.Cell, job: r.Job, total: map[string]uint64{}})
+	g := &gate{w: c.world, name: gw, buyer: buyer, cell: m.Cell, job: r.Job, total: map[string]uint64{}}
+	if m.Kind == toyKind {
+		g.bodies = chaosBodies
+	}
+	c.gates = append(c.gates, g)
 }
 
 // anyGate favours recent jobs, where there is more to do.
@@ -409,6 +424,9 @@ func (c *chaos) observe() {
 			}
 		}
 	}
+	for id := range c.games { // order-free: only notes what is there
+		c.seen[c.world.dispute(id).Status.String()] = true
+	}
 }
 
 // windDown ends every job and has everybody claim.
@@ -451,7 +469,7 @@ func TestChaos(t *testing.T) {
 	}
 	for _, what := range []string{"enroll", "update worker", "unbond worker", "top up worker", "top up gateway", "update gateway",
 		"unbond gateway", "register gateway", "open job", "commit epoch", "open receipt", "commit verdict", "reveal verdict",
-		"reveal plants", "set cells", "claim", "challenge", "answer", "close job", "finish job", "top up job", "duplicate"} {
+		"open dispute", "answer dispute", "descend", "decide", "contradict", "reveal plants", "set cells", "claim", "challenge", "answer", "close job", "finish job", "top up job", "duplicate"} {
 		require.Positive(t, c.done[what], what)
 	}
 	for _, state := range []types.JobStatus{types.JobStatus_JOB_STATUS_CLOSED, types.JobStatus_JOB_STATUS_FAULTED} {
@@ -460,7 +478,10 @@ func TestChaos(t *testing.T) {
 	for state := types.EpochStatus_EPOCH_STATUS_SAMPLED; state <= types.EpochStatus_EPOCH_STATUS_VOID; state++ {
 		require.True(t, c.seen[state.String()], state)
 	}
-	for state := types.SampleStatus_SAMPLE_STATUS_DRAWN; state <= types.SampleStatus_SAMPLE_STATUS_MERGED; state++ {
+	for state := types.DisputeStatus_DISPUTE_STATUS_ASKED; state <= types.DisputeStatus_DISPUTE_STATUS_AGREED; state++ {
+		require.True(t, c.seen[state.String()], state)
+	}
+	for state := types.SampleStatus_SAMPLE_STATUS_DRAWN; state <= types.SampleStatus_SAMPLE_STATUS_ACCUSED; state++ {
 		if state != types.SampleStatus_SAMPLE_STATUS_UNAUDITED { // there is always somebody here
 			require.True(t, c.seen[state.String()], state)
 		}

@@ -24,7 +24,7 @@ func (k *Keeper) wakeJob(ctx context.Context, j types.Job) error {
 		if err != nil {
 			return err
 		}
-		if e.Status != types.EpochStatus_EPOCH_STATUS_DECIDED || height(ctx) < e.Deadline || e.OwesPlants() {
+		if e.Status != types.EpochStatus_EPOCH_STATUS_DECIDED || height(ctx) < e.Deadline || e.OwesPlants() || e.OpenDisputes > 0 {
 			break
 		}
 		if err := k.settle(ctx, &j, &e); err != nil {
@@ -58,6 +58,11 @@ func (k *Keeper) wakeJob(ctx context.Context, j types.Job) error {
 // settle makes an epoch final: everybody but the workers is paid for its units, and the
 // workers' part becomes payable. Nobody is paid for plants: the buyer keeps their price.
 func (k *Keeper) settle(ctx context.Context, j *types.Job, e *types.Epoch) error {
+	if e.Refereed {
+		if err := k.resolveSamples(ctx, e); err != nil {
+			return err
+		}
+	}
 	if err := k.bookPlants(ctx, j, *e); err != nil {
 		return err
 	}
@@ -84,6 +89,12 @@ func (k *Keeper) settle(ctx context.Context, j *types.Job, e *types.Epoch) error
 	label := work.Asserted
 	if upheld(*e) {
 		label = work.Agreed
+		switch {
+		case e.Refereed: // whoever upheld it computed the same bits
+			label = work.Replayed
+		case e.Measured:
+			label = work.Measured
+		}
 	}
 	e.Label = string(label)
 	if j.EpochsSettled > 0 {

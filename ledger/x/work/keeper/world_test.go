@@ -87,6 +87,8 @@ func emptyWorld(t testing.TB) *world {
 	bank := bankkeeper.NewBaseKeeper(cdc, runtime.NewKVStoreService(keys[banktypes.StoreKey]), accounts, blocked, authority(), log.NewNopLogger())
 	k, err := keeper.NewKeeper(cdc, runtime.NewKVStoreService(keys[types.StoreKey]), accounts, bank, authority())
 	require.NoError(t, err)
+	k.SetReferee(kindName, toyReferee{})
+	k.SetReferee(toyKind, toyReferee{})
 	ctx := testutil.DefaultContextWithKeys(keys, nil, nil).WithChainID(testChain).WithBlockHeight(1)
 	require.NoError(t, bank.SetParams(ctx, banktypes.DefaultParams()))
 	return &world{t: t, ctx: ctx, k: k, msg: keeper.NewMsgServer(k), query: keeper.NewQueryServer(k), bank: bank, cdc: cdc, supply: math.ZeroInt()}
@@ -292,6 +294,8 @@ type gate struct {
 	epochs  []batch
 	total   map[string]uint64
 	nextSeq uint64
+	bodies  func(seq uint64) (task, result []byte) // of its tasks; nil where nobody looks at them
+	scores  []int32                                // of auditors' verdicts, by the number of their slots; none where there are none
 }
 
 // openJob opens a job of buyer's with a gateway and plays that gateway.
@@ -305,9 +309,13 @@ func (w *world) openJob(buyer, gateway string, edit ...func(*types.MsgOpenJob)) 
 }
 
 func (g *gate) receipt(x task) []byte {
+	body, result := fmt.Append(nil, "task", x.seq), fmt.Append(nil, "result", x.seq)
+	if g.bodies != nil {
+		body, result = g.bodies(x.seq)
+	}
+	t := work.Task{Job: work.JobID(g.job), Seq: x.seq, Spec: []byte("spec"), Body: body}
 	s, err := work.SignReceipt(nodeKey(x.worker), work.Receipt{
-		Chain: testChain, Job: work.JobID(g.job), Seq: x.seq, Attempt: 1,
-		Task: sha256.Sum256(fmt.Append(nil, "task", x.seq)), Result: sha256.Sum256(fmt.Append(nil, "result", x.seq)),
+		Chain: testChain, Job: t.Job, Seq: x.seq, Attempt: 1, Task: t.Digest(), Result: work.Result{Body: result}.Digest(),
 		Units: x.units, Started: 1000, Finished: 2000,
 	})
 	if err != nil {
@@ -426,6 +434,10 @@ func (g *gate) verdict(number uint64, sample int, auditor work.PublicKey, o type
 	g.w.t.Helper()
 	id := work.VerdictID{Chain: testChain, Job: work.JobID(g.job), Epoch: number, Sample: uint32(sample), Auditor: auditor}
 	v := work.Verdict{Outcome: work.AuditOutcome(o), Evidence: sha256.Sum256([]byte("evidence"))}
+	if len(g.scores) > 0 {
+		slots := g.w.epoch(g.job, number).Samples[sample].Slots
+		v.Score = g.scores[slices.IndexFunc(slots, func(s types.AuditorSlot) bool { return work.PublicKey(s.Auditor) == auditor })]
+	}
 	salt := sha256.Sum256(auditor[:])
 	digest, err := v.Commitment(id, salt)
 	require.NoError(g.w.t, err)
@@ -433,7 +445,7 @@ func (g *gate) verdict(number uint64, sample int, auditor work.PublicKey, o type
 	sig, err := nodeKey(nameOf(auditor)).SignCommitment(id, digest)
 	require.NoError(g.w.t, err)
 	return types.VerdictCommitment{Sample: uint32(sample), Auditor: auditor[:], Commitment: digest[:], Signature: sig},
-		types.VerdictReveal{Sample: uint32(sample), Auditor: auditor[:], Outcome: o, Evidence: v.Evidence[:], Salt: salt[:]}
+		types.VerdictReveal{Sample: uint32(sample), Auditor: auditor[:], Outcome: o, Evidence: v.Evidence[:], Salt: salt[:], Score: v.Score}
 }
 
 // audit opens an epoch's samples and has its auditors say what they find.

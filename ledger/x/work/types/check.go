@@ -27,9 +27,17 @@ const (
 	MaxCells     = 256 // of one gateway
 	MaxCellName  = 32  // bytes
 
+	MaxOpening  = 256 << 10 // bytes of a step's opening, and of what is shown of a model
+	MaxDisputed = 256 << 10 // bytes of the result's body of a disputed receipt
+	Ways        = 16        // children of a trace's node
+	MaxDisputes = 4         // open at a time about one receipt, besides those of its auditors
+	MaxFalse    = 64        // receipts of one epoch that are shown to be false without being sampled
+
 	// amountBits bounds every amount: with it no product with a number of units can
 	// overflow the 256 bits of a math.Int.
 	amountBits = 128
+	// waysBits is log2(Ways).
+	waysBits = 4
 	// maxSiblings bounds a proof: a tree of 2⁶⁴ leaves is no higher.
 	maxSiblings = 64
 )

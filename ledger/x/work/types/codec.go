@@ -34,6 +34,11 @@ func RegisterLegacyAminoCodec(cdc *codec.LegacyAmino) {
 	legacy.RegisterAminoMsg(cdc, &MsgChallengeVoucher{}, "cantus/MsgChallengeVoucher")
 	legacy.RegisterAminoMsg(cdc, &MsgAnswerChallenge{}, "cantus/MsgAnswerChallenge")
 	legacy.RegisterAminoMsg(cdc, &MsgChallengeDuplicate{}, "cantus/MsgChallengeDuplicate")
+	legacy.RegisterAminoMsg(cdc, &MsgOpenDispute{}, "cantus/MsgOpenDispute")
+	legacy.RegisterAminoMsg(cdc, &MsgAnswerDispute{}, "cantus/MsgAnswerDispute")
+	legacy.RegisterAminoMsg(cdc, &MsgDescend{}, "cantus/MsgDescend")
+	legacy.RegisterAminoMsg(cdc, &MsgDecide{}, "cantus/MsgDecide")
+	legacy.RegisterAminoMsg(cdc, &MsgContradict{}, "cantus/MsgContradict")
 }
 
 // RegisterInterfaces registers the messages with an interface registry.
@@ -44,6 +49,7 @@ func RegisterInterfaces(registry codectypes.InterfaceRegistry) {
 		&MsgSetCells{}, &MsgTopUpBond{}, &MsgOpenJob{}, &MsgTopUpJob{}, &MsgCloseJob{}, &MsgFinishJob{},
 		&MsgCommitEpoch{}, &MsgOpenReceipts{}, &MsgCommitVerdicts{}, &MsgRevealVerdicts{},
 		&MsgRevealPlants{}, &MsgClaim{}, &MsgChallengeVoucher{}, &MsgAnswerChallenge{}, &MsgChallengeDuplicate{},
+		&MsgOpenDispute{}, &MsgAnswerDispute{}, &MsgDescend{}, &MsgDecide{}, &MsgContradict{},
 	)
 	msgservice.RegisterMsgServiceDesc(registry, &_Msg_serviceDesc)
 }

@@ -2,6 +2,7 @@ package types
 
 import (
 	"bytes"
+	"slices"
 
 	"cosmossdk.io/math"
 
@@ -90,7 +91,68 @@ func (g *Gateway) Cell(name string) *Cell {
 func (s Sample) Decided() bool {
 	switch s.Status {
 	case SampleStatus_SAMPLE_STATUS_UPHELD, SampleStatus_SAMPLE_STATUS_FALSE, SampleStatus_SAMPLE_STATUS_UNDECIDED,
-		SampleStatus_SAMPLE_STATUS_UNAUDITED, SampleStatus_SAMPLE_STATUS_MERGED:
+		SampleStatus_SAMPLE_STATUS_UNAUDITED, SampleStatus_SAMPLE_STATUS_MERGED, SampleStatus_SAMPLE_STATUS_ACCUSED:
+		return true
+	}
+	return false
+}
+
+// Count is how many of the sample's auditors found it true, and how many false.
+func (s Sample) Count() (passes, fails int) {
+	for _, slot := range s.Slots {
+		switch slot.Outcome {
+		case Outcome_OUTCOME_PASS:
+			passes++
+		case Outcome_OUTCOME_FAIL:
+			fails++
+		}
+	}
+	return passes, fails
+}
+
+// Outvoted reports whether its auditors found it false by vote: most of those who could
+// tell, and two where more than one was asked, for one auditor alone convicts nobody.
+func (s Sample) Outvoted() bool {
+	passes, fails := s.Count()
+	return fails > passes && fails >= min(2, len(s.Slots))
+}
+
+// SampleAt is the number of the sample of the receipt at a place in the tree, or -1.
+func (e Epoch) SampleAt(index uint64) int {
+	return slices.IndexFunc(e.Samples, func(s Sample) bool {
+		return s.Index == index && len(s.Receipt) > 0 && s.Status != SampleStatus_SAMPLE_STATUS_MERGED
+	})
+}
+
+// FoundByDispute is how many of its samples were not drawn, but shown to be false.
+func (e Epoch) FoundByDispute() int {
+	n := 0
+	for _, s := range e.Samples {
+		if s.Challenger != "" && len(s.Slots) == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// ShownAt reports whether the receipt at a place in the tree was shown to be a plant.
+func (e Epoch) ShownAt(index uint64) bool {
+	return slices.ContainsFunc(e.Shown, func(p Plant) bool { return p.Index == index })
+}
+
+// Over reports whether the dispute has ended.
+func (d Dispute) Over() bool {
+	switch d.Status {
+	case DisputeStatus_DISPUTE_STATUS_WON, DisputeStatus_DISPUTE_STATUS_LOST, DisputeStatus_DISPUTE_STATUS_MOOT:
+		return true
+	}
+	return false
+}
+
+// Answered reports whether the dispute is open and the worker has named its trace.
+func (d Dispute) Answered() bool {
+	switch d.Status {
+	case DisputeStatus_DISPUTE_STATUS_DESCENDING, DisputeStatus_DISPUTE_STATUS_DECIDING, DisputeStatus_DISPUTE_STATUS_AGREED:
 		return true
 	}
 	return false

@@ -6,6 +6,8 @@
 //
 //	params.go    DefaultParams, DevnetParams, Params.Validate
 //	msgs.go      ValidateBasic of every message
+//	disputes.go  the checks of disputes and their messages
+//	measured.go  what scores of many samples come to
 //	check.go     the checks that messages and genesis share
 //	convert.go   proofs and roots as package work verifies them; sums of a job
 //	roster.go    Probe: which active workers may become a sample's auditors

@@ -20,4 +20,5 @@ var (
 	ErrDeadline     = errorsmod.Register(ModuleName, 15, "too late")
 	ErrFee          = errorsmod.Register(ModuleName, 16, "fees")
 	ErrRoyalties    = errorsmod.Register(ModuleName, 17, "royalties")
+	ErrDispute      = errorsmod.Register(ModuleName, 18, "move refused")
 )

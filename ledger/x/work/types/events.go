@@ -42,6 +42,12 @@ const (
 	EventUpheld          = "work_challenge_upheld"    // challenge, job, worker, amount (from the bond)
 	EventShortfall       = "work_shortfall_paid"      // job, worker, amount (from the bond)
 	EventDuplicate       = "work_duplicate_proved"    // job, task, challenger, amount (reward)
+	EventMeasured        = "work_sample_measured"     // job, epoch, sample, worker, kind, score (what was added)
+	EventDispute         = "work_dispute_opened"      // dispute, job, epoch, worker, challenger, amount (deposit), height (deadline)
+	EventDisputeAnswered = "work_dispute_answered"    // dispute, worker, root (of the worker's trace)
+	EventDisputeShown    = "work_dispute_shown"       // dispute, level, node, party (worker or challenger)
+	EventDisputeMoved    = "work_dispute_moved"       // dispute, status, level, node, height (deadline)
+	EventDisputeEnded    = "work_dispute_ended"       // dispute, job, epoch, worker, challenger, status, reason
 	EventBurned          = "work_burned"              // amount, reason
 	EventStuck           = "work_stuck"               // job, reason: a step failed and is tried again
 )
@@ -69,5 +75,10 @@ const (
 	AttrHeight     = "height"
 	AttrChallenge  = "challenge"
 	AttrChallenger = "challenger"
+	AttrDispute    = "dispute"
+	AttrScore      = "score"
+	AttrLevel      = "level"
+	AttrNode       = "node"
+	AttrParty      = "party"
 	AttrReason     = "reason"
 )

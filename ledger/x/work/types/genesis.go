@@ -12,7 +12,7 @@ import (
 
 // DefaultGenesis is an empty market under the rules of a public network.
 func DefaultGenesis() *GenesisState {
-	return &GenesisState{Params: DefaultParams(), Burned: math.ZeroInt(), NextJob: 1, NextChallenge: 1}
+	return &GenesisState{Params: DefaultParams(), Burned: math.ZeroInt(), NextJob: 1, NextChallenge: 1, NextDispute: 1}
 }
 
 // Validate refuses a market whose records are malformed, double or point nowhere. Whether
@@ -77,6 +77,11 @@ func (g *GenesisState) validateWorkers(operators map[string]bool) error {
 		if err := CheckSum("genesis: a worker's bond", w.Bond); err != nil {
 			return err
 		}
+		for i, x := range w.Suspicions {
+			if err := work.Name(x.Kind).Check(); err != nil || x.Sum == 0 || i > 0 && w.Suspicions[i-1].Kind >= x.Kind {
+				return ErrInvalid.Wrapf("genesis: worker %x has a suspicion of %d in %q, after others: want them above 0 and sorted by kind", w.Key, x.Sum, x.Kind)
+			}
+		}
 	}
 	for _, u := range g.Unbondings {
 		if (len(u.Worker) == 0) == (u.Gateway == "") {
@@ -130,7 +135,7 @@ func (g *GenesisState) validateJobs(gateways map[string]bool) error {
 	if !slices.IsSortedFunc(g.Challenges, func(a, b Challenge) int { return cmp.Compare(a.Id, b.Id) }) {
 		return ErrInvalid.Wrap("genesis: the challenges are not sorted")
 	}
-	return nil
+	return g.validateDisputes(func(job, number uint64) bool { return epochs[epochID{job, number}] })
 }
 
 func (e Epoch) validatePlants() error {

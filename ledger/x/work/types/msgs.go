@@ -35,6 +35,11 @@ var (
 	_ sdk.HasValidateBasic = (*MsgChallengeVoucher)(nil)
 	_ sdk.HasValidateBasic = (*MsgAnswerChallenge)(nil)
 	_ sdk.HasValidateBasic = (*MsgChallengeDuplicate)(nil)
+	_ sdk.HasValidateBasic = (*MsgOpenDispute)(nil)
+	_ sdk.HasValidateBasic = (*MsgAnswerDispute)(nil)
+	_ sdk.HasValidateBasic = (*MsgDescend)(nil)
+	_ sdk.HasValidateBasic = (*MsgDecide)(nil)
+	_ sdk.HasValidateBasic = (*MsgContradict)(nil)
 )
 
 // ValidateBasic checks the new parameters.
@@ -345,6 +350,8 @@ func (m *MsgRevealVerdicts) ValidateBasic() error {
 			return ErrInvalid.Wrapf("evidence: a digest of %d bytes, want 32", len(v.Evidence))
 		case len(v.Salt) != work.SaltSize:
 			return ErrInvalid.Wrapf("salt of %d bytes, want %d", len(v.Salt), work.SaltSize)
+		case v.Score < -work.MaxScore || v.Score > work.MaxScore:
+			return ErrInvalid.Wrapf("score %d, want at most %d either way", v.Score, work.MaxScore)
 		}
 	}
 	return nil

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cantus-network/cantus/cmd/cantus/internal/progress"
+	"github.com/cantus-network/cantus/internal/progress"
 )
 
 func TestModes(t *testing.T) {
