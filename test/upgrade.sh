@@ -5,12 +5,12 @@
 #
 #   test/upgrade.sh [COMMIT]     (make e2e-upgrade builds first)
 #
-# COMMIT is the program before: the last one whose x/work had version 1. It is built from
+# COMMIT is the program before: the last one whose x/work had version 2. It is built from
 # this repository's history; a checkout without it skips the test. Needs git, jq, python3.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
-before=${1:-1bb8853}
-name=${UPGRADE:-v2}
+before=${1:-1c37edf}
+name=${UPGRADE:-v3}
 
 for program in git jq python3; do command -v "$program" >/dev/null || die "$program is not installed"; done
 if ! git -C "$root" cat-file -e "$before^{commit}" 2>/dev/null; then
@@ -157,11 +157,12 @@ until_height $((at + 3)) 90
 plan=$(curl -fsS "$rest/cosmos/upgrade/v1beta1/applied_plan/$name" | jq -r .height)
 [ "$plan" = "$at" ] || die "the ledger says that $name was applied at height $plan, want $at"
 curl -fsS "$rest/cosmos/upgrade/v1beta1/module_versions" | jq -c '.module_versions[] | select(.name == "work")' | tee "$work/versions"
-[ "$(jq -r .version "$work/versions")" = 2 ] || die "x/work did not get its new version"
+[ "$(jq -r .version "$work/versions")" = 3 ] || die "x/work did not get its new version"
 curl -fsS "$rest/cantus/work/v1/params" | jq -c .params | tee "$work/params"
-for p in probation_audits probation_audit_bps passed_plant_slash_bps outvoted_auditor_slash_bps; do
+for p in probation_audits outvoted_auditor_slash_bps dispute_open_blocks dispute_move_blocks max_opening_bytes measured_threshold; do
   [ "$(jq -r ".$p | tonumber" "$work/params")" -gt 0 ] || die "the migration left $p at zero"
 done
+[ "$(jq -r '.refereed_kinds | index("infer/1") != null' "$work/params")" = true ] || die "the migration left infer/1 to votes"
 [ "$(jq -r .challenge_blocks "$work/params")" = 3 ] || die "the migration changed a parameter that the network had chosen"
 [ "$(curl -fsS "$rest/cantus/work/v1/invariants" | jq -r .ok)" = true ] || die "the books do not balance"
 

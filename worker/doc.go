@@ -30,6 +30,7 @@
 //	doubt.go     what is kept of a receipt that was found false
 //	journal.go   the file that survives kill -9
 //	state.go     what the journal remembers
+//	unscored.go  records of earlier versions
 //	spool.go     blobs on the worker's own disk, within a quota
 //	budget.go    bytes of results in memory, within a budget
 //	netguard/    which addresses kinds may dial

@@ -239,7 +239,7 @@ func (p *plan) Part(seq uint64, _ work.PublicKey, part []byte) bool {
 		return false
 	}
 	a.touch()
-	if part == nil {
+	if len(part) == 0 {
 		return a.wanted()
 	}
 	d, err := answer.DecodePart(part, a.task)
