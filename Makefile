@@ -55,6 +55,7 @@ race: ## The same packages under the race detector (needs a C compiler)
 e2e: build ## A whole network on real input: clients from npm, 2,000 pages and more, answers, money, resume
 	test/e2e.sh
 	test/infer.sh
+	test/backend.sh
 
 .PHONY: e2e-net
 e2e-net: build ## 4 validators, 2 gateways, 8 workers in network namespaces; parts die during a crawl (root)
@@ -144,6 +145,14 @@ bench-scale: ## 2,000,000 workers in cells, and what a crawl of 100 billion page
 .PHONY: bench-ledger
 bench-ledger: build ## The ledger's transactions a second and submit-to-final times
 	bench/ledger.sh
+
+.PHONY: bench-infer
+bench-infer: ## package exact/model beside llama.cpp on the same models; ARGS='-model 110M' for the small one
+	bench/infer.sh $(ARGS)
+
+.PHONY: bench-measured
+bench-measured: ## Error rates of the audits of foreign backends
+	bench/measured.sh $(ARGS)
 
 .PHONY: bench-go
 bench-go: ## The Go benchmarks of the packages that do not link the ledger

@@ -315,7 +315,11 @@ runs the node, which replays every block. With --trust-height, --trust-hash and
 	listen, pause := listenFlags(cmd), pauseFlag(cmd)
 	_ = cmd.MarkFlagRequired("genesis")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		g, err := genesis.Read(path)
+		read := genesis.Read
+		if trust.Height > 0 { // its state comes from others, who may have begun with an earlier program
+			read = genesis.ReadPast
+		}
+		g, err := read(path)
 		if err != nil {
 			return err
 		}

@@ -28,7 +28,14 @@ var ErrInvalid = errors.New("invalid genesis file")
 
 // Read reads and checks a genesis file. What it returns has passed every
 // module's own validation.
-func Read(path string) (*Genesis, error) {
+func Read(path string) (*Genesis, error) { return read(path, true) }
+
+// ReadPast reads the genesis file of a network that may have begun with an earlier program.
+// The modules' states in it are not held to today's rules, which ask for parameters that
+// came with an upgrade.
+func ReadPast(path string) (*Genesis, error) { return read(path, false) }
+
+func read(path string, modules bool) (*Genesis, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the genesis file: %w", err)
@@ -38,7 +45,7 @@ func Read(path string) (*Genesis, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the genesis file %s: %w", path, err)
 	}
-	g, err := Parse(raw)
+	g, err := parse(raw, modules)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -46,7 +53,9 @@ func Read(path string) (*Genesis, error) {
 }
 
 // Parse is Read for a file's content.
-func Parse(raw []byte) (g *Genesis, err error) {
+func Parse(raw []byte) (g *Genesis, err error) { return parse(raw, true) }
+
+func parse(raw []byte, modules bool) (g *Genesis, err error) {
 	// Some modules validate by panicking.
 	defer func() {
 		if r := recover(); r != nil {
@@ -65,14 +74,14 @@ func Parse(raw []byte) (g *Genesis, err error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%w: something follows the JSON object", ErrInvalid)
 	}
-	if err := check(g); err != nil {
+	if err := check(g, modules); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return g, nil
 }
 
-// check validates a genesis as a whole and module by module.
-func check(g *Genesis) error {
+// check validates a genesis as a whole and, if modules are to be, module by module.
+func check(g *Genesis, modules bool) error {
 	if g.Consensus == nil {
 		return errors.New("the consensus section is missing")
 	}
@@ -92,6 +101,9 @@ func check(g *Genesis) error {
 	evmChainID, err := EVMChainID(g)
 	if err != nil {
 		return err
+	}
+	if !modules {
+		return nil
 	}
 	basics := ledger.Basics()
 	for name := range state {

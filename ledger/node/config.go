@@ -253,3 +253,13 @@ func writeFile(path string, content []byte, mode os.FileMode) error {
 	}
 	return nil
 }
+
+// readGenesis reads a home's genesis file. A node that has blocks, or gets its state from
+// another, does not begin with what is in it, which may be from before an upgrade.
+func readGenesis(home string, cfg config) (*genesis.Genesis, error) {
+	path := filepath.Join(home, genesisFile)
+	if _, err := os.Stat(filepath.Join(home, dataDir, "blockstore.db")); err == nil || cfg.comet.StateSync.Enable {
+		return genesis.ReadPast(path)
+	}
+	return genesis.Read(path)
+}

@@ -28,7 +28,7 @@ func Export(home string) (_ *genesis.Genesis, err error) {
 	if err != nil {
 		return nil, err
 	}
-	gen, err := genesis.Read(filepath.Join(home, genesisFile))
+	gen, err := genesis.ReadPast(filepath.Join(home, genesisFile))
 	if err != nil {
 		return nil, fmt.Errorf("export the ledger: %w", err)
 	}

@@ -120,7 +120,7 @@ func Start(ctx context.Context, home string, opts Options) (_ *Node, err error) 
 	if err != nil {
 		return nil, err
 	}
-	gen, err := genesis.Read(filepath.Join(home, genesisFile))
+	gen, err := readGenesis(home, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("start the ledger: %w", err)
 	}

@@ -123,7 +123,7 @@ func (n *Node) startComet(cfg config, ls *listeners) error {
 	n.comet, err = cmtnode.NewNode(c, pv, key,
 		proxy.NewLocalClientCreator(server.NewCometABCIWrapper(n.app)),
 		func() (*cmttypes.GenesisDoc, error) {
-			gen, err := genesis.Read(c.GenesisFile())
+			gen, err := readGenesis(n.home, cfg)
 			if err != nil {
 				return nil, err
 			}

@@ -125,7 +125,6 @@ type server struct {
 	owner  string
 	noEcho bool
 	edit   func(path string, w http.ResponseWriter, body []byte) bool // answers itself
-	asked  chan struct{}
 }
 
 func (s *server) start(t testing.TB) string {
