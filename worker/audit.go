@@ -173,22 +173,25 @@ func (l *link) check(ctx context.Context, s *session, a plane.Audit, task work.T
 	} else if units != claimed {
 		unmetered = fmt.Sprintf("the receipt claims %d units of a result that is worth %d", claimed, units)
 	}
-	// Where the ledger decides, what can't be proved to it is not said: it knows no specs.
-	if unmetered != "" && !l.w.isRefereed(a.Kind) {
-		return work.Verdict{Outcome: work.Fail, Label: work.Replayed, Evidence: result.Digest(), Reason: unmetered}, nil
-	}
+	refereed := l.w.isRefereed(a.Kind)
 	blobs := newTaskBlobs(s.store, l.spool)
 	defer blobs.discard()
 	v, err := protect(ctx, func(ctx context.Context) (work.Verdict, error) {
 		return kind.Verify(ctx, l.env(s, blobs, a.Job, a.Seq), task, result)
 	})
+	// Where the ledger decides, what can't be proved to it is not said: it knows no specs.
+	// Elsewhere what the meter says is enough, and the kind adds what its verdicts have besides,
+	// such as a score.
+	if unmetered != "" && !refereed && (err != nil || v.Outcome != work.Fail) {
+		return work.Verdict{Outcome: work.Fail, Label: work.Replayed, Evidence: result.Digest(), Reason: unmetered}, nil
+	}
 	if err != nil {
 		return work.Verdict{}, err
 	}
 	if v.Outcome < work.Pass || v.Outcome > work.Unsure {
 		return work.Verdict{}, fmt.Errorf("the kind found %v, which is no outcome", v.Outcome)
 	}
-	switch refereed := l.w.isRefereed(a.Kind); {
+	switch {
 	case unmetered != "" && v.Outcome == work.Pass:
 		return work.Verdict{Outcome: work.Unsure, Reason: unmetered + ", which can't be proved on the ledger"}, nil
 	case refereed && v.Outcome == work.Fail && len(result.Body) > witness.MaxDisputed:

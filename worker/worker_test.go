@@ -389,6 +389,8 @@ func TestAudits(t *testing.T) {
 		{audit("inflated", func(_ *A, r *R, _ *[]byte) { r.Units++ }), work.Fail},
 		{audit("garbage", func(_ *A, _ *R, b *[]byte) { *b = []byte("garbage") }), work.Fail},
 		{audit("another's", func(_ *A, _ *R, b *[]byte) { *b, _ = work.Encode(echoResult{Text: "not another's"}) }), work.Fail},
+		{audit("scored:1", func(_ *A, _ *R, b *[]byte) { *b = []byte("garbage") }), work.Fail},
+		{audit("panic:2", func(_ *A, _ *R, b *[]byte) { *b = []byte("garbage") }), work.Fail},
 		{audit("lost", nil), work.Unsure},
 		{audit("panic:1", nil), work.Unsure},
 		{audit("error:1", nil), work.Unsure},
@@ -426,7 +428,8 @@ func TestAudits(t *testing.T) {
 		require.NoError(t, work.VerifyCommitment(id, first[i].Commitment, first[i].Signature))
 		v := g.revealed[j]
 		require.Equal(t, c.want, v.Outcome, "%s", c.audit.Body)
-		require.NoError(t, work.Verdict{Outcome: v.Outcome, Evidence: v.Evidence}.CheckReveal(id, v.Salt, first[i].Commitment))
+		require.Equal(t, string(c.audit.Body) == "scored:1", v.Score == 40, "%s: the kind's score goes with its verdict", c.audit.Body)
+		require.NoError(t, work.Verdict{Outcome: v.Outcome, Evidence: v.Evidence, Score: v.Score}.CheckReveal(id, v.Salt, first[i].Commitment))
 		require.Contains(t, g.commits, first[i])
 	}
 	got, err := g.store.Get(t.Context(), artifact.Sum([]byte("what the auditor saw")), 0)

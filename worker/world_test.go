@@ -153,6 +153,8 @@ func (echo) Verify(ctx context.Context, env work.Env, t work.Task, r work.Result
 		panic("as asked")
 	case "error":
 		return work.Verdict{}, errors.New("cannot find out")
+	case "scored":
+		return work.Verdict{Outcome: work.Fail, Label: work.Measured, Score: 40}, nil
 	case "forged":
 		d, err := env.Blobs.Put(ctx, []byte("what the auditor saw"))
 		return work.Verdict{Outcome: work.Fail, Label: work.Replayed, Evidence: d}, err

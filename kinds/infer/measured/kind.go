@@ -238,9 +238,10 @@ func (k *Kind) Execute(ctx context.Context, env work.Env, t work.Task) (work.Res
 }
 
 // Verify implements work.Kind. What contradicts itself is false, and everybody sees it. Beyond
-// that one answer shows nothing for sure: its score is in the verdict and, with what the
-// auditor saw, in the evidence, and the ledger adds up what several auditors found of a
-// worker's answers. See Sequence.
+// that one answer shows nothing for sure: it passes if it is likelier to be honest than not,
+// its score is in the verdict and, with what the auditor saw, in the evidence, and the ledger
+// adds up what several auditors found of a worker's answers. See Sequence. Who
+// has measured is never Unsure: the ledger counts no scores of auditors who are.
 func (k *Kind) Verify(ctx context.Context, env work.Env, t work.Task, r work.Result) (work.Verdict, error) {
 	_, c, err := k.task(t)
 	if err != nil {
@@ -268,7 +269,7 @@ func (k *Kind) Verify(ctx context.Context, env work.Env, t work.Task, r work.Res
 		return work.Verdict{}, fmt.Errorf("keep what was measured: %w", err)
 	}
 	if v.Score > 0 {
-		v.Outcome = work.Unsure
+		v.Outcome = work.Fail
 		v.Reason = fmt.Sprintf("%.2f nats for a worse model than %s: more answers will tell", float64(v.Score)/1000, d.Name)
 	}
 	return v, nil

@@ -127,8 +127,8 @@ func TestKindMeasures(t *testing.T) {
 			v, err := audit.Verify(t.Context(), w.env(), q, r)
 			require.NoError(t, err)
 			require.Equal(t, work.Measured, v.Label)
-			require.NotEqual(t, work.Fail, v.Outcome, "one answer convicts nobody")
-			require.Equal(t, v.Score > 0, v.Outcome == work.Unsure)
+			require.NotEqual(t, work.Unsure, v.Outcome, "the ledger would not count its score")
+			require.Equal(t, v.Score > 0, v.Outcome == work.Fail)
 			c.sum.Add(v.Score)
 
 			// Whoever has the evidence gets the same score.

@@ -51,9 +51,11 @@ type openedTab struct {
 	*ask.Client
 }
 
-func (w *world) openTab(args ...string) openedTab {
+func (w *world) openTab(args ...string) openedTab { return w.openTabOf(models.DemoName, args...) }
+
+func (w *world) openTabOf(model string, args ...string) openedTab {
 	var tab openedTab
-	printed := w.run(append([]string{"tab", "open", "--models", models.DemoName, "--json"}, args...)...)
+	printed := w.run(append([]string{"tab", "open", "--models", model, "--json"}, args...)...)
 	require.NoError(w.t, json.Unmarshal(printed, &tab))
 	var err error
 	tab.Client, err = ask.New(tab.Base, tab.Key)

@@ -10,7 +10,7 @@
 //	verify_answer.go  verify ANSWER.json; verify_ledger.go: what the ledger says of one
 //	job.go      job list|show|close; order.go: opening one
 //	tab.go      tab open|topup|close
-//	tab_show.go tab list|show|env|key
+//	tab_show.go tab list|show|env|key; tab_models.go: the models of a new one
 //	infer.go    infer; what commands that ask models have in common
 //	chat.go     chat
 //	model.go    model import|list|show|pull|serve|remove|verify

@@ -3,11 +3,9 @@ package cli
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -15,12 +13,9 @@ import (
 	"cosmossdk.io/math"
 	"github.com/spf13/cobra"
 
-	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/ask"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/home"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/localnet"
-	"github.com/cantus-network/cantus/internal/modeldir"
-	"github.com/cantus-network/cantus/kinds/infer"
 	"github.com/cantus-network/cantus/kinds/infer/tab"
 	"github.com/cantus-network/cantus/ledger/chain"
 	"github.com/cantus-network/cantus/ledger/client"
@@ -67,11 +62,17 @@ func tabOpen(g *globals) *cobra.Command {
 have ("cantus model list --gateway URL"). The key that signs the tab's API keys stays in the home
 directory. Prints the first API key as the lines that OpenAI's clients read from the environment.
 
+A measured model ("cantus model measured"), by its name or the digits that its digest begins with,
+is answered by foreign inference servers: the tab is of kind infer-measured/1. This machine, the
+gateway and the workers need its description, and the gateway its vocabulary. What the gateway
+itself calls by that name comes first. All models of a tab are of one kind.
+
 What an answer costs: each token of the prompt --prompt-units, each token of the answer
 --output-units, each unit --price. For every request under way --max-request units are kept
 in reserve; what it did not use comes back at once.`,
 		Example: `  eval "$(cantus tab open --models demo --escrow 20note)"
-  cantus tab open --models qwen2.5-7b,smollm2 --escrow 500note --price 0.000002note --audit 2 --limit 50note`,
+  cantus tab open --models qwen2.5-7b,smollm2 --escrow 500note --price 0.000002note --audit 2 --limit 50note
+  cantus tab open --models 5f0c72ab91d4 --audit 20`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
@@ -85,8 +86,8 @@ in reserve; what it did not use comes back at once.`,
 				if g.json {
 					return printJSON(cmd.OutOrStdout(), opened)
 				}
-				fmt.Fprintf(cmd.ErrOrStderr(), "tab %d is open: %s for %s; a unit costs %s, a token %d in a prompt and %d in an answer\n",
-					opened.Job, chain.FormatAmount(f.escrowAmount), strings.Join(opened.Models, ", "), chain.FormatAmount(f.unitAmount), f.prompt, f.output)
+				fmt.Fprintf(cmd.ErrOrStderr(), "tab %d of kind %s is open: %s for %s; a unit costs %s, a token %d in a prompt and %d in an answer\n",
+					opened.Job, opened.Kind, chain.FormatAmount(f.escrowAmount), strings.Join(opened.Models, ", "), chain.FormatAmount(f.unitAmount), f.prompt, f.output)
 				if opened.Key == "" {
 					return nil
 				}
@@ -95,7 +96,7 @@ in reserve; what it did not use comes back at once.`,
 		},
 	}
 	fl := c.Flags()
-	fl.StringSliceVar(&f.models, "models", nil, "models that it may use: names or roots")
+	fl.StringSliceVar(&f.models, "models", nil, "models that it may use: names, roots, or digests of measured ones")
 	fl.StringVar(&f.escrow, "escrow", f.escrow, "the most that it may cost, held in escrow")
 	fl.StringVar(&f.price, "price", f.price, "what to pay for one unit")
 	fl.Uint64Var(&f.prompt, "prompt-units", f.prompt, "units of a token in a prompt")
@@ -140,14 +141,15 @@ func (f *tabFlags) check() (err error) {
 
 // openedTab is what `cantus tab open` ends with.
 type openedTab struct {
-	Job     uint64   `json:"job"`
-	Models  []string `json:"models"`
-	Escrow  string   `json:"escrow"` // anote
-	Price   string   `json:"price"`  // of a unit, in anote
-	BaseURL string   `json:"base_url"`
-	Key     string   `json:"api_key,omitempty"`
-	KeyFile string   `json:"key_file"` // of the key that signs API keys
-	Record  string   `json:"record"`   // where the tab's API keys are kept
+	Job     uint64    `json:"job"`
+	Kind    work.Name `json:"kind"`
+	Models  []string  `json:"models"`
+	Escrow  string    `json:"escrow"` // anote
+	Price   string    `json:"price"`  // of a unit, in anote
+	BaseURL string    `json:"base_url"`
+	Key     string    `json:"api_key,omitempty"`
+	KeyFile string    `json:"key_file"` // of the key that signs API keys
+	Record  string    `json:"record"`   // where the tab's API keys are kept
 }
 
 // openTab takes a tab from its flags to where its API key is good at the gateway.
@@ -161,17 +163,18 @@ func (s *session) openTab(ctx context.Context, f *tabFlags) (openedTab, error) {
 	if err != nil {
 		return out, err
 	}
+	kind, ordered, err := s.orderedModels(offered, f.models)
+	if err != nil {
+		return out, err
+	}
 	spec := &tab.Spec{Version: tab.Version, MaxUnits: f.most}
+	out.Kind = kind
 	longest := uint64(0)
-	for _, ref := range f.models {
-		m, context, err := pickModel(offered, ref, s.net.Gateway)
-		if err != nil {
-			return out, err
-		}
+	for _, m := range ordered {
 		m.PromptUnits, m.OutputUnits = f.prompt, f.output
-		spec.Models = append(spec.Models, m)
+		spec.Models = append(spec.Models, m.Model)
 		out.Models = append(out.Models, m.Name)
-		longest = max(longest, uint64(context)*max(f.prompt, f.output))
+		longest = max(longest, uint64(m.context)*max(f.prompt, f.output))
 	}
 	if spec.MaxUnits == 0 {
 		spec.MaxUnits = max(f.prompt+f.output, min(longest, tab.DefaultMaxUnits))
@@ -190,7 +193,7 @@ func (s *session) openTab(ctx context.Context, f *tabFlags) (openedTab, error) {
 	}
 	t := home.Tab{Key: spec.Key.String(), Chain: s.net.ChainID, Gateway: s.g.gateway, Account: f.from, Spec: b, Price: f.unitAmount.String()}
 	job, err := s.order(ctx, gw, order{
-		kind: infer.Name, spec: b, escrow: f.escrowAmount, price: f.unitAmount, audit: f.audit, epoch: f.epoch, expiry: f.expiry,
+		kind: kind, spec: b, escrow: f.escrowAmount, price: f.unitAmount, audit: f.audit, epoch: f.epoch, expiry: f.expiry,
 		from: f.from, flag: "--escrow", sending: func() error { return s.g.home().WriteTab(t) },
 	})
 	var no *client.Error
@@ -252,70 +255,6 @@ func (s *session) taken(ctx context.Context, job uint64, token string) error {
 func printEnv(w io.Writer, base, key string) error {
 	_, err := fmt.Fprintf(w, "export OPENAI_BASE_URL=%s\nexport OPENAI_API_KEY=%s\n", base, key)
 	return err
-}
-
-// offered is a model that a gateway has.
-type offered struct {
-	Root   string `json:"root"`
-	Name   string `json:"name"`
-	Bytes  int64  `json:"bytes"`
-	Config struct {
-		Context int `json:"context"`
-	} `json:"config"`
-}
-
-// offeredModels asks a gateway which models it has.
-func offeredModels(ctx context.Context, gateway string) ([]offered, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(gateway, "/")+"/models", nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := (&http.Client{Timeout: 30 * time.Second}).Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("ask the gateway which models it has: %w", err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("ask the gateway which models it has: %s; it may be of a version that answers no prompts", resp.Status)
-	}
-	var list struct{ Models []offered }
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 8<<20)).Decode(&list); err != nil {
-		return nil, fmt.Errorf("ask the gateway which models it has: %w", err)
-	}
-	return list.Models, nil
-}
-
-// pickModel finds a model by its name, its root, or the beginning of that.
-func pickModel(list []offered, ref, gateway string) (tab.Model, int, error) {
-	var found []offered
-	var names []string
-	for _, o := range list {
-		names = append(names, o.Name)
-		switch {
-		case strings.EqualFold(o.Root, ref):
-			found = []offered{o}
-		case o.Name == ref, len(ref) >= 4 && strings.HasPrefix(o.Root, strings.ToLower(ref)):
-			found = append(found, o)
-			continue
-		default:
-			continue
-		}
-		break
-	}
-	switch {
-	case len(found) > 1:
-		return tab.Model{}, 0, usagef("--models %s: %d models are meant: name one by its root", ref, len(found))
-	case len(found) == 0 && len(list) == 0:
-		return tab.Model{}, 0, fmt.Errorf("the gateway at %s has no models: import one there (`cantus model import FILE`)", gateway)
-	case len(found) == 0:
-		return tab.Model{}, 0, fmt.Errorf("the gateway at %s has no model %q: it has %s", gateway, ref, strings.Join(names, ", "))
-	}
-	root, ok := modeldir.ParseRoot(found[0].Root)
-	if !ok {
-		return tab.Model{}, 0, fmt.Errorf("the gateway at %s names a model %q by the root %.80q", gateway, ref, found[0].Root)
-	}
-	name := strings.NewReplacer("@", "-", "+", "-").Replace(found[0].Name)
-	return tab.Model{Root: artifact.Digest(root), Name: name}, found[0].Config.Context, nil
 }
 
 // parseLimit reads what an API key may spend: an amount, or units.

@@ -16,7 +16,6 @@ import (
 	"github.com/cantus-network/cantus/cmd/cantus/internal/home"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/market"
 	"github.com/cantus-network/cantus/internal/modeldir"
-	"github.com/cantus-network/cantus/kinds/infer"
 	"github.com/cantus-network/cantus/kinds/infer/tab"
 	"github.com/cantus-network/cantus/work"
 )
@@ -42,7 +41,7 @@ func (s *session) tabs(ctx context.Context) ([]home.Tab, error) {
 		}
 		digest := artifact.Sum(t.Spec)
 		for _, j := range jobs {
-			if j.Kind == string(infer.Name) && string(j.SpecDigest) == string(digest[:]) {
+			if isTab(work.Name(j.Kind)) && string(j.SpecDigest) == string(digest[:]) {
 				if tabs[i], err = s.g.home().UpdateTab(t.Key, func(t *home.Tab) error { t.Job = j.Id; return nil }); err != nil {
 					return nil, err
 				}
@@ -94,6 +93,7 @@ func (g *globals) withTab(f func(cmd *cobra.Command, s *session, t home.Tab, arg
 // tabView is a tab for people and scripts.
 type tabView struct {
 	Job     uint64    `json:"job"`
+	Kind    work.Name `json:"kind"`
 	Status  string    `json:"status"`
 	Models  []string  `json:"models"`
 	Escrow  string    `json:"escrow"`
@@ -138,7 +138,7 @@ func (s *session) viewTab(ctx context.Context, t home.Tab, usage bool) (tabView,
 	if err != nil {
 		return tabView{}, err
 	}
-	v := tabView{Job: t.Job, Status: string(j.Status), Escrow: j.Escrow.String(), Price: j.Price.String(), Units: j.Units, Models: []string{}, Keys: []keyView{}}
+	v := tabView{Job: t.Job, Kind: j.Kind, Status: string(j.Status), Escrow: j.Escrow.String(), Price: j.Price.String(), Units: j.Units, Models: []string{}, Keys: []keyView{}}
 	if spec, err := tab.Decode(t.Spec); err == nil {
 		for _, m := range spec.Models {
 			v.Models = append(v.Models, m.Name)
@@ -194,14 +194,14 @@ func tabList(g *globals) *cobra.Command {
 				return err
 			}
 			views := []tabView{}
-			rows := [][]string{{"TAB", "STATUS", "MODELS", "ESCROW", "SPENT", "LEFT", "KEYS"}}
+			rows := [][]string{{"TAB", "STATUS", "KIND", "MODELS", "ESCROW", "SPENT", "LEFT", "KEYS"}}
 			for _, t := range tabs {
 				v, err := s.viewTab(cmd.Context(), t, false)
 				if err != nil {
 					return err
 				}
 				views = append(views, v)
-				rows = append(rows, []string{fmt.Sprint(v.Job), v.Status, strings.Join(v.Models, ","), notes(v.Escrow), notes(v.Spent), notes(v.Unspent), fmt.Sprint(len(v.Keys))})
+				rows = append(rows, []string{fmt.Sprint(v.Job), v.Status, string(v.Kind), strings.Join(v.Models, ","), notes(v.Escrow), notes(v.Spent), notes(v.Unspent), fmt.Sprint(len(v.Keys))})
 			}
 			if g.json {
 				return printJSON(cmd.OutOrStdout(), views)
@@ -234,7 +234,7 @@ func tabShow(g *globals) *cobra.Command {
 			}
 			out := cmd.OutOrStdout()
 			if err := table(out, [][]string{
-				{"tab", fmt.Sprintf("%d, %s", v.Job, v.Status)}, {"models", strings.Join(v.Models, ", ")}, {"base URL", v.Base},
+				{"tab", fmt.Sprintf("%d, %s", v.Job, v.Status)}, {"kind", string(v.Kind)}, {"models", strings.Join(v.Models, ", ")}, {"base URL", v.Base},
 				{"spent", fmt.Sprintf("%s of %s, %d units at %s", notes(v.Spent), notes(v.Escrow), v.Units, notes(v.Price))},
 			}); err != nil {
 				return err

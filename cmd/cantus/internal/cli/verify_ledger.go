@@ -9,7 +9,6 @@ import (
 	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/market"
 	"github.com/cantus-network/cantus/gateway/api"
-	"github.com/cantus-network/cantus/kinds/infer"
 	"github.com/cantus-network/cantus/kinds/infer/answer"
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 	"github.com/cantus-network/cantus/work"
@@ -38,7 +37,7 @@ func (v *answerVerifier) ledger(ctx context.Context, r *answerReport, p *answer.
 		return nil
 	case err != nil:
 		return err
-	case j.Kind != infer.Name || j.Spec != p.Spec:
+	case !isTab(j.Kind) || j.Spec != p.Spec:
 		r.add(checkTab, fails, "job %d is of kind %s with the spec %s", p.Job, j.Kind, j.Spec)
 		return nil
 	case p.Price != "" && p.Price != j.Price.String():
