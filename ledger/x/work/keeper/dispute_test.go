@@ -352,6 +352,45 @@ func TestAccusedWithoutProof(t *testing.T) {
 	}
 }
 
+// Who lies more often than there is time for disputes harms nobody by what was not disputed.
+func TestAccusedWithoutProofButConvicted(t *testing.T) {
+	a := newArena(t, 300, func(m *types.MsgOpenJob) { m.AuditBps = 10_000 })
+	var lies []task
+	for i := range uint64(6) {
+		a.traces[i+1] = toyRun(uint32(i+1), 300, 40)
+		lies = append(lies, task{"ada/0", i + 1, 10_000})
+	}
+	asked := map[int]int{}
+	n := a.decided(func(sample int, _ work.PublicKey) types.Outcome {
+		if asked[sample]++; sample > 0 && asked[sample] == 1 {
+			return types.Outcome_OUTCOME_PASS
+		}
+		return types.Outcome_OUTCOME_FAIL
+	}, lies...)
+	must(a.world, a.msg.OpenDispute, a.dispute(a.accuser(n), n, int(a.epoch(n).Samples[0].Index), a.honest(a.epoch(n).Samples[0].Index+1)))
+	a.skip(60) // the worker does not answer
+	e := a.epoch(n)
+	require.Equal(t, types.EpochStatus_EPOCH_STATUS_SETTLED, e.Status)
+	others := 0
+	for i, s := range e.Samples {
+		switch {
+		case i == 0:
+			require.Equal(t, types.SampleStatus_SAMPLE_STATUS_FALSE, s.Status)
+		case s.Status != types.SampleStatus_SAMPLE_STATUS_MERGED:
+			others++
+			require.Equal(t, types.SampleStatus_SAMPLE_STATUS_UNDECIDED, s.Status)
+		}
+		for _, slot := range s.Slots {
+			require.Equal(t, notes(100), a.worker(nameOf(work.PublicKey(slot.Auditor))).Bond)
+		}
+	}
+	require.NotZero(t, others)
+	require.Equal(t, notes(50), a.worker("ada/0").Bond)
+	buyer := a.balance("buyer")
+	must(a.world, a.msg.Claim, a.claims(n, "ada/0"))
+	require.Equal(t, a.j().WorkerPrice.MulRaw(60_000), a.balance("buyer").Sub(buyer), "the buyer has the pay of all back")
+}
+
 // A plant's worker may lose a dispute by being silent, and is not punished once the plant is
 // shown; a gateway can even prove its own plant, so that auditors who all passed it pay.
 func TestDisputedPlants(t *testing.T) {

@@ -232,6 +232,13 @@ func (k *Keeper) resolveSamples(ctx context.Context, e *types.Epoch) error {
 		}
 		if was := s.Status; was == types.SampleStatus_SAMPLE_STATUS_ACCUSED {
 			s.Status = resolve(*s)
+			doubtful, err := k.doubtful(ctx, *e, *s)
+			if err != nil {
+				return err
+			}
+			if doubtful {
+				s.Status = types.SampleStatus_SAMPLE_STATUS_UNDECIDED
+			}
 			signed, err := work.DecodeReceipt(s.Receipt)
 			if err != nil {
 				return err

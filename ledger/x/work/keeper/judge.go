@@ -60,8 +60,15 @@ func (k *Keeper) judge(ctx context.Context, e types.Epoch, i uint32, charged boo
 	if err := k.judgeWorker(ctx, e, s, charged); err != nil {
 		return fmt.Errorf("judge the worker of sample %d: %w", i, err)
 	}
+	doubtful, err := k.doubtful(ctx, e, s)
+	if err != nil {
+		return err
+	}
 	for _, slot := range s.Slots {
 		bps, why := fine(s, slot, e, p)
+		if doubtful && slot.Outcome == types.Outcome_OUTCOME_FAIL {
+			bps = 0
+		}
 		passed := s.Plant && slot.Outcome == types.Outcome_OUTCOME_PASS
 		if bps == 0 && !passed {
 			continue
@@ -112,6 +119,27 @@ func fine(s types.Sample, slot types.AuditorSlot, e types.Epoch, p types.Params)
 		return p.OutvotedAuditorSlashBps, "outvoted as an auditor"
 	}
 	return 0, ""
+}
+
+// doubtful reports whether nobody proved a receipt false whose worker was convicted by
+// another one of the same job, or may yet be. Who lies a hundred times within a window in
+// which ten lies can be disputed would else have those fined who found him out. Such a worker
+// is paid for nothing in the job, so the others need no proof. To excuse false accusations
+// so, a dispute has to be lost, which costs ten times a fine.
+func (k *Keeper) doubtful(ctx context.Context, e types.Epoch, s types.Sample) (bool, error) {
+	if _, fails := s.Count(); !e.Refereed || fails == 0 || s.Plant || s.Status == types.SampleStatus_SAMPLE_STATUS_FALSE {
+		return false, nil
+	}
+	signed, err := work.DecodeReceipt(s.Receipt)
+	if err != nil {
+		return false, err
+	}
+	c, err := k.claimOf(ctx, e.Job, signed.Receipt.Worker[:])
+	if err != nil || c.Forfeited {
+		return c.Forfeited, err
+	}
+	w, err := k.worker(ctx, signed.Receipt.Worker[:])
+	return w.Disputes > 0, err
 }
 
 // judgeWorker has a decided sample's consequences for the worker that it is of: none for
