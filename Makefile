@@ -1,5 +1,6 @@
 # Cantus. `make help` lists what there is; nothing here needs more than Go, but for
-# `make e2e…`, which also use Node, nginx, jq and openssl, and e2e-net iproute2.
+# `make e2e…`, which also use Node, nginx, jq and openssl, and e2e-net iproute2, and for
+# contracts/, whose compiler comes from npm: without Node `make gen` leaves it as it is.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -61,6 +62,10 @@ e2e: build ## A whole network on real input: clients from npm, 2,000 pages and m
 e2e-net: build ## 4 validators, 2 gateways, 8 workers in network namespaces; parts die during a crawl (root)
 	test/net.sh
 
+.PHONY: test-contracts
+test-contracts: ## The Solidity package: base contract, mock and examples (needs Node)
+	test/contracts-unit.sh
+
 .PHONY: arch
 arch: ## The arithmetic of exact/ on arm64 and riscv64, under qemu-user
 	test/exact-arch.sh
@@ -105,10 +110,11 @@ vulncheck:
 ##@ Generate
 
 .PHONY: gen
-gen: ## Write what is generated: Go from proto/, pages of the documentation
+gen: ## Write what is generated: Go from proto/, pages of the documentation, ABIs (with Node)
 	go run ./internal/protogen
 	go run ./docs/docgen
 	exact/kernel/avogen/gen
+	contracts/gen
 
 .PHONY: demo-model
 demo-model: ## Train the demo model anew, into models/demo (an hour; needs PyTorch and WordNet)
@@ -119,6 +125,7 @@ gen-check: ## Fail if make gen would change anything
 	go run ./internal/protogen -check
 	go run ./docs/docgen -check
 	exact/kernel/avogen/gen -check
+	contracts/gen -check
 
 ##@ Measure
 

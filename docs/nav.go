@@ -31,6 +31,7 @@ var nav = []section{
 		"inference.md",
 		"measured.md",
 		"openai.md",
+		"contracts.md",
 	}},
 	{"Running it", []string{
 		"operating.md",
@@ -65,6 +66,7 @@ var nav = []section{
 		"reference/types-work.md",
 		"reference/queries-work.md",
 		"reference/lineage.md",
+		"reference/requests.md",
 		"reference/packages.md",
 	}},
 }

@@ -267,6 +267,9 @@ func (g *Gateway) URL() string { return g.url }
 // Scheduler is the gateway's own, for tests and tools in the same process.
 func (g *Gateway) Scheduler() *scheduler.Scheduler { return g.scheduler }
 
+// Artifacts is the gateway's store, for what else runs in its process.
+func (g *Gateway) Artifacts() artifact.Store { return g.artifacts }
+
 // shutdownGrace is how long requests may take to end.
 const shutdownGrace = 5 * time.Second
 

@@ -15,6 +15,7 @@ import (
 	evmtypes "github.com/cosmos/evm/x/vm/types"
 	corevm "github.com/ethereum/go-ethereum/core/vm"
 
+	requeststypes "github.com/cantus-network/cantus/ledger/x/requests/types"
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 )
 
@@ -30,6 +31,7 @@ func moduleAccounts() map[string][]string {
 		evmtypes.ModuleName:            {authtypes.Minter, authtypes.Burner},
 		feemarkettypes.ModuleName:      nil,
 		erc20types.ModuleName:          {authtypes.Minter, authtypes.Burner},
+		requeststypes.ModuleName:       {authtypes.Burner},
 	}
 	for _, name := range worktypes.Accounts() {
 		accounts[name] = []string{authtypes.Burner}
@@ -39,7 +41,8 @@ func moduleAccounts() map[string][]string {
 
 // blockedAddresses are the accounts that the bank refuses to send to: every
 // module account (what a module holds must be what its books say) and every
-// precompiled contract (what lands there is lost).
+// precompiled contract (what lands there is lost) but ICantus, which takes the fees that
+// come along with requests.
 func blockedAddresses() map[string]bool {
 	blocked := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(moduleAccounts())) {

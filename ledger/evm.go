@@ -17,6 +17,9 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	corevm "github.com/ethereum/go-ethereum/core/vm"
 	"github.com/holiman/uint256"
+
+	"github.com/cantus-network/cantus/ledger/precompiles/cantus"
+	lineagekeeper "github.com/cantus-network/cantus/ledger/x/lineage/keeper"
 )
 
 const (
@@ -41,12 +44,17 @@ func ActivePrecompiles() []string {
 		evmtypes.BankPrecompileAddress,
 		evmtypes.GovPrecompileAddress,
 		evmtypes.SlashingPrecompileAddress,
+		cantus.Address,
 	}
 }
 
 // precompiles builds every precompiled contract that the genesis may activate.
-func (a *App) precompiles() map[common.Address]corevm.PrecompiledContract {
-	return precompiletypes.NewStaticPrecompiles().
+func (a *App) precompiles() (map[common.Address]corevm.PrecompiledContract, error) {
+	own, err := cantus.New(a.Requests, lineagekeeper.NewQueryServer(a.Lineage), a.Bank)
+	if err != nil {
+		return nil, err
+	}
+	all := precompiletypes.NewStaticPrecompiles().
 		WithPraguePrecompiles().
 		WithP256Precompile().
 		WithBech32Precompile().
@@ -55,6 +63,8 @@ func (a *App) precompiles() map[common.Address]corevm.PrecompiledContract {
 		WithBankPrecompile(a.Bank, &a.ERC20).
 		WithGovPrecompile(a.Gov, a.Bank, a.codec).
 		WithSlashingPrecompile(a.Slashing, a.Bank)
+	all[own.Address()] = own
+	return all, nil
 }
 
 // buildAnte sets the checks that a transaction passes before it runs.

@@ -43,6 +43,8 @@ import (
 	"github.com/cantus-network/cantus/ledger/chain"
 	lineagekeeper "github.com/cantus-network/cantus/ledger/x/lineage/keeper"
 	lineagetypes "github.com/cantus-network/cantus/ledger/x/lineage/types"
+	requestskeeper "github.com/cantus-network/cantus/ledger/x/requests/keeper"
+	requeststypes "github.com/cantus-network/cantus/ledger/x/requests/types"
 	workkeeper "github.com/cantus-network/cantus/ledger/x/work/keeper"
 	workreferees "github.com/cantus-network/cantus/ledger/x/work/referees"
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
@@ -67,8 +69,9 @@ type Keepers struct {
 	EVM       *evmkeeper.Keeper
 	ERC20     erc20keeper.Keeper
 
-	Work    *workkeeper.Keeper
-	Lineage *lineagekeeper.Keeper
+	Work     *workkeeper.Keeper
+	Lineage  *lineagekeeper.Keeper
+	Requests *requestskeeper.Keeper
 }
 
 // buildKeepers makes the stores' keys and every keeper. The order is forced: a
@@ -79,7 +82,7 @@ func (a *App) buildKeepers(opts Options) error {
 		distrtypes.StoreKey, slashingtypes.StoreKey, govtypes.StoreKey, consensustypes.StoreKey,
 		upgradetypes.StoreKey, feegrant.StoreKey, evidencetypes.StoreKey, authzkeeper.StoreKey,
 		evmtypes.StoreKey, feemarkettypes.StoreKey, erc20types.StoreKey,
-		worktypes.StoreKey, lineagetypes.StoreKey,
+		worktypes.StoreKey, lineagetypes.StoreKey, requeststypes.StoreKey,
 	)
 	a.objectKeys = storetypes.NewObjectStoreKeys(banktypes.ObjectStoreKey, evmtypes.ObjectKey)
 
@@ -139,11 +142,21 @@ func (a *App) buildKeepers(opts Options) error {
 	a.Lineage.SetBank(a.Bank)
 
 	a.FeeMarket = feemarketkeeper.NewKeeper(a.codec, govAddr, a.keys[feemarkettypes.StoreKey])
+	// Requests open jobs, and price callbacks by what gas costs.
+	a.Requests, err = requestskeeper.NewKeeper(a.codec, runtime.NewKVStoreService(a.keys[requeststypes.StoreKey]), a.Account, a.Bank,
+		a.Work, a.FeeMarket, authority)
+	if err != nil {
+		return err
+	}
 	// The EVM and ERC-20 keepers hold each other.
 	a.EVM = evmkeeper.NewKeeper(a.codec, a.keys[evmtypes.StoreKey], a.objectKeys[evmtypes.ObjectKey], a.persistentKeys(), govAddr,
 		a.Account, a.Bank, a.Staking, a.FeeMarket, &a.Consensus, &a.ERC20, opts.EVMChainID, "")
 	a.ERC20 = erc20keeper.NewKeeper(a.keys[erc20types.StoreKey], a.codec, govAddr, a.Account, a.Bank, a.EVM, a.Staking, nil)
-	a.EVM.WithStaticPrecompiles(a.precompiles())
+	precompiles, err := a.precompiles()
+	if err != nil {
+		return err
+	}
+	a.EVM.WithStaticPrecompiles(precompiles)
 	a.EVM.EnableVirtualFeeCollection()
 	return nil
 }

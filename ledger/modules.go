@@ -45,6 +45,8 @@ import (
 
 	"github.com/cantus-network/cantus/ledger/x/lineage"
 	lineagetypes "github.com/cantus-network/cantus/ledger/x/lineage/types"
+	"github.com/cantus-network/cantus/ledger/x/requests"
+	requeststypes "github.com/cantus-network/cantus/ledger/x/requests/types"
 	"github.com/cantus-network/cantus/ledger/x/work"
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 )
@@ -72,6 +74,7 @@ func (a *App) buildModules() (vm.AppModule, error) {
 		erc20.NewAppModule(a.ERC20, a.Account),
 		work.NewAppModule(a.Work),
 		lineage.NewAppModule(a.Lineage),
+		requests.NewAppModule(a.Requests),
 	)
 	basics := Basics()
 	basics.RegisterLegacyAminoCodec(a.amino)
@@ -122,6 +125,7 @@ func Basics() module.BasicManager {
 		erc20.AppModuleBasic{},
 		work.NewAppModule(nil),
 		lineage.NewAppModule(nil),
+		requests.NewAppModule(nil),
 	)
 }
 
@@ -132,14 +136,15 @@ func Basics() module.BasicManager {
 //     that a validator's past rewards are not slashed;
 //   - end: the bank collects the block's virtual fees first; the fee market comes
 //     last, to see all the gas that was used;
-//   - genesis: accounts and balances before those who look at them, genutil (which
+//   - genesis: accounts and balances before those who look at them, the market's jobs
+//     before the requests that they answer, genutil (which
 //     runs the genesis transactions) after staking and the fee market.
 func (a *App) orderModules() {
 	a.modules.SetOrderPreBlockers(upgradetypes.ModuleName, authtypes.ModuleName, evmtypes.ModuleName)
 	a.modules.SetOrderBeginBlockers(
 		minttypes.ModuleName,
 		erc20types.ModuleName, feemarkettypes.ModuleName, evmtypes.ModuleName,
-		worktypes.ModuleName, lineagetypes.ModuleName,
+		worktypes.ModuleName, lineagetypes.ModuleName, requeststypes.ModuleName,
 		distrtypes.ModuleName, slashingtypes.ModuleName, evidencetypes.ModuleName, stakingtypes.ModuleName,
 		authtypes.ModuleName, banktypes.ModuleName, govtypes.ModuleName, genutiltypes.ModuleName,
 		authz.ModuleName, feegrant.ModuleName, consensustypes.ModuleName,
@@ -150,14 +155,14 @@ func (a *App) orderModules() {
 		distrtypes.ModuleName, slashingtypes.ModuleName, minttypes.ModuleName, genutiltypes.ModuleName,
 		evidencetypes.ModuleName, authz.ModuleName, feegrant.ModuleName, upgradetypes.ModuleName,
 		consensustypes.ModuleName,
-		worktypes.ModuleName, lineagetypes.ModuleName,
+		worktypes.ModuleName, lineagetypes.ModuleName, requeststypes.ModuleName,
 		evmtypes.ModuleName, erc20types.ModuleName, feemarkettypes.ModuleName,
 	)
 	genesis := []string{
 		authtypes.ModuleName, banktypes.ModuleName, distrtypes.ModuleName, stakingtypes.ModuleName,
 		slashingtypes.ModuleName, govtypes.ModuleName, minttypes.ModuleName,
 		evmtypes.ModuleName, feemarkettypes.ModuleName, erc20types.ModuleName,
-		worktypes.ModuleName, lineagetypes.ModuleName,
+		worktypes.ModuleName, lineagetypes.ModuleName, requeststypes.ModuleName,
 		genutiltypes.ModuleName, evidencetypes.ModuleName, authz.ModuleName, feegrant.ModuleName,
 		upgradetypes.ModuleName, consensustypes.ModuleName,
 	}

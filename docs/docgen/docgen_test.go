@@ -51,13 +51,16 @@ func TestParametersCarryTheSourcesDefaults(t *testing.T) {
 	root := tree(t, map[string]string{
 		"proto/cantus/work/v1/types.proto":      types,
 		"proto/cantus/lineage/v1/lineage.proto": types,
+		"proto/cantus/requests/v1/types.proto":  types,
 		"ledger/x/work/types/params.go":         "package types\n\nfunc DefaultParams() Params {\n\treturn Params{\n\t\tWait: 10 * 60, // ten minutes\n\t}\n}\n\nfunc DevnetParams() Params {\n\tp := DefaultParams()\n\tp.Wait = 5\n\treturn p\n}\n",
 		"ledger/x/lineage/types/params.go":      "package types\n\nfunc DefaultParams() Params { return Params{Wait: 7} }\n",
+		"ledger/x/requests/types/params.go":     "package types\n\nfunc DefaultParams() Params { return Params{Wait: 9} }\n",
 	})
 	page, err := parameters(root)
 	require.NoError(t, err)
 	require.Contains(t, string(page), "| `wait` | `10 * 60` | `5` | How long to wait. |\n")
 	require.Contains(t, string(page), "| `wait` | `7` |  | How long to wait. |\n")
+	require.Contains(t, string(page), "| `wait` | `9` |  | How long to wait. |\n")
 	require.Contains(t, string(page), "| `fee_bps` | zero |  | a \\| share |\n")
 }
 

@@ -78,6 +78,7 @@ func generate(root string) (map[string][]byte, error) {
 		"types-work.md":    workTypes,
 		"queries-work.md":  workQueries,
 		"lineage.md":       lineage,
+		"requests.md":      requests,
 	} {
 		page, err := write(root)
 		if err != nil {

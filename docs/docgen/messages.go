@@ -245,12 +245,32 @@ func lineage(root string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// parameters lists both modules' parameters with their defaults.
+func requests(root string) ([]byte, error) {
+	b := bytes.NewBufferString("# The module x/requests\n\nIts records, transactions and queries, from `proto/cantus/requests/v1`. Amounts are in anote.\nContracts reach it through a precompiled contract.\n\n")
+	for _, part := range []struct {
+		file  string
+		write func(p *protoFile)
+	}{
+		{"types.proto", func(p *protoFile) { p.writeTypes(b) }},
+		{"tx.proto", func(p *protoFile) { p.writeTransactions(b, "##") }},
+		{"query.proto", func(p *protoFile) { p.writeQueries(b, "##") }},
+	} {
+		p, err := parseProto(root, "cantus/requests/v1/"+part.file)
+		if err != nil {
+			return nil, err
+		}
+		part.write(p)
+	}
+	return b.Bytes(), nil
+}
+
+// parameters lists the modules' parameters with their defaults.
 func parameters(root string) ([]byte, error) {
 	b := bytes.NewBufferString("# Parameters\n\nThe rules that governance can change, as a new network starts with them: a public one, and\nthe one-machine network of `cantus up` where that differs. The values are given as the source\nspells them; a network's own are in its genesis file and in the answer of the Params query.\n\n")
 	for _, module := range []struct{ title, proto, types string }{
 		{"x/work", "cantus/work/v1/types.proto", "ledger/x/work/types"},
 		{"x/lineage", "cantus/lineage/v1/lineage.proto", "ledger/x/lineage/types"},
+		{"x/requests", "cantus/requests/v1/types.proto", "ledger/x/requests/types"},
 	} {
 		p, err := parseProto(root, module.proto)
 		if err != nil {

@@ -8,6 +8,7 @@
 package modelcli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,8 +24,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/internal/modeldir"
 	"github.com/cantus-network/cantus/internal/progress"
+	"github.com/cantus-network/cantus/kinds/infer"
 )
 
 // Program is what the commands take from the program that they are part of.
@@ -184,6 +187,8 @@ type details struct {
 	tokens   int
 	stop     []string
 	template string
+	speaker  string // what contracts call it by
+	silent   string // why it has none
 }
 
 // MarshalJSON implements json.Marshaler: the entry's fields and what its tokenizer adds.
@@ -197,7 +202,7 @@ func (d details) MarshalJSON() ([]byte, error) {
 		return nil, err
 	}
 	if d.Problem == "" {
-		all["tokens"], all["stop"], all["template"] = d.tokens, d.stop, d.template
+		all["tokens"], all["stop"], all["template"], all["speaker"] = d.tokens, d.stop, d.template, d.speaker
 	}
 	return json.Marshal(all)
 }
@@ -222,6 +227,11 @@ func showCommand(p Program) *cobra.Command {
 				d.tokens, d.template, d.stop = len(v.Tokens), h.Template, []string{}
 				for _, s := range v.Stop {
 					d.stop = append(d.stop, string(v.Tokens[s]))
+				}
+				if w, err := infer.Voice(artifact.Digest(h.Root), &infer.Card{Config: h.Config, Tokenizer: h.Tokenizer}); err != nil {
+					d.silent = err.Error()
+				} else {
+					d.speaker = w.ID().String()
 				}
 			}
 			if p.JSON() {
@@ -268,7 +278,7 @@ func (d details) rows() [][]string {
 		[]string{"architecture", "Llama family"}, []string{"shape", shape}, []string{"attention", attention},
 		[]string{"parameters", count(d.Parameters)}, []string{"context", fmt.Sprintf("%d tokens", c.Context)},
 		[]string{"vocabulary", fmt.Sprintf("%d tokens", d.tokens)}, []string{"ends an answer", orDash(strings.Join(d.stop, " "))},
-		[]string{"chat template", template}, []string{"size", progress.Bytes(uint64(d.Bytes))},
+		[]string{"chat template", template}, []string{"contracts call it", cmp.Or(d.speaker, "not: "+d.silent)}, []string{"size", progress.Bytes(uint64(d.Bytes))},
 		[]string{"licence", orDash(d.Licence)}, []string{"source", orDash(d.Source)}, []string{"imported", d.Imported.Local().Format(time.DateTime)})
 }
 

@@ -13,6 +13,7 @@
 //	ask.go      one request, from the client's side
 //	network.go  openai.Network: who may ask for what; limits
 //	routes.go   Mount: the routes
+//	own.go      Own: what the gateway itself asks, for contracts
 //	metrics.go  figures
 //
 //	tab/      the spec of a job that pays for inference, and its API keys
@@ -37,5 +38,5 @@
 // scheduler's own records of leases and receipts. Requests that wait live in memory alone:
 // with the gateway their clients are gone too. Tasks that are out when a gateway starts
 // anew have nobody waiting for them: they are told to stop, what was done is paid, and
-// spending stays right.
+// spending stays right. What the gateway itself asked is done to its end and kept.
 package infer

@@ -22,11 +22,13 @@ import (
 //	k keyID    account: what an API key has spent
 //	o seq      outRecord: a task that is out
 //	r          tab.Revocations
+//	i seq      Answered: what came of a task of the gateway's own
 const (
 	keyPlan    = 'm'
 	keyAccount = 'k'
 	keyOut     = 'o'
 	keyRevoked = 'r'
+	keyKept    = 'i'
 )
 
 const (
@@ -84,6 +86,8 @@ type plan struct {
 	revoked *tab.Revocations // nil where there are none
 	dirty   bool             // they are to be written
 	closed  bool
+
+	kept []Answered // of the gateway's own tasks
 }
 
 var (
@@ -162,7 +166,10 @@ func (p *plan) restore(state work.State) error {
 		}
 		return bad == nil
 	})
-	return errors.Join(err, bad)
+	if err = errors.Join(err, bad); err != nil {
+		return err
+	}
+	return p.restoreKept(state)
 }
 
 // purse finds a key's purse, and makes one for a key that was never seen. The caller holds
@@ -231,12 +238,13 @@ func (p *plan) flush(b work.Batch) error {
 func (p *plan) Part(seq uint64, _ work.PublicKey, part []byte) bool {
 	p.mu.Lock()
 	var a *ask
+	own := false
 	if o := p.out[seq]; o != nil {
-		a = o.ask
+		a, own = o.ask, o.Key == ownKey
 	}
 	p.mu.Unlock()
 	if a == nil {
-		return false
+		return own // nobody follows it, but its result is wanted
 	}
 	a.touch()
 	if len(part) == 0 {
@@ -311,6 +319,11 @@ func (p *plan) outcome(b work.Batch, o *work.Outcome) (func(), error) {
 			return nil, err
 		}
 		p.count(o)
+		if t.Key == ownKey {
+			if err := p.keep(b, o); err != nil {
+				return nil, err
+			}
+		}
 	}
 	a := t.ask
 	if a == nil {

@@ -4,6 +4,7 @@
 //
 //	New            connect; the node says which network it is of
 //	Send           messages in one transaction, signed, in a block, done
+//	Contracts      calls of contracts, by transactions of the EVM
 //	Follow         every height once, in order, through restarts of the node
 //	Height, Balance, Conn (for the modules' generated query clients)
 //

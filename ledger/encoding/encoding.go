@@ -27,6 +27,7 @@ import (
 
 	"github.com/cantus-network/cantus/ledger/chain"
 	lineagetypes "github.com/cantus-network/cantus/ledger/x/lineage/types"
+	requeststypes "github.com/cantus-network/cantus/ledger/x/requests/types"
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 )
 
@@ -61,6 +62,7 @@ func New(evmChainID uint64) Config {
 		feemarkettypes.RegisterInterfaces,
 		worktypes.RegisterInterfaces,
 		lineagetypes.RegisterInterfaces,
+		requeststypes.RegisterInterfaces,
 	} {
 		register(c.InterfaceRegistry)
 	}

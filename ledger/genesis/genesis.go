@@ -38,6 +38,7 @@ import (
 	"github.com/cantus-network/cantus/ledger"
 	"github.com/cantus-network/cantus/ledger/chain"
 	"github.com/cantus-network/cantus/ledger/encoding"
+	requeststypes "github.com/cantus-network/cantus/ledger/x/requests/types"
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 )
 
@@ -204,6 +205,13 @@ func New(n Network) (*Genesis, error) {
 			}
 			g.Params.AllowLoopback = n.AllowLoopback
 			return g, setMarket(enc, &g.Params, n.Market)
+		}},
+		{requeststypes.ModuleName, func() (proto.Message, error) {
+			g := requeststypes.DefaultGenesis()
+			if n.Devnet {
+				g.Params = requeststypes.DevnetParams()
+			}
+			return g, nil
 		}},
 	}
 	for _, e := range edits {

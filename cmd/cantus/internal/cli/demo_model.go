@@ -36,6 +36,7 @@ type demoTab struct {
 	Tab     uint64 `json:"tab,omitempty"`
 	BaseURL string `json:"openai_base_url,omitempty"`
 	KeyFile string `json:"api_key_file,omitempty"` // the tab's record, with its API keys
+	Speaker string `json:"speaker,omitempty"`      // what contracts call it by
 }
 
 // openDemoTab opens a tab for the demo model, or finds the one that an earlier run opened.
@@ -50,6 +51,9 @@ func (g *globals) openDemoTab(ctx context.Context, net home.Network) (demoTab, e
 		return demoTab{}, err
 	}
 	out := demoTab{BaseURL: c.Base()}
+	if out.Speaker, err = g.offerDemo(ctx, s); err != nil {
+		return out, err
+	}
 	tabs, err := s.tabs(ctx)
 	if err != nil {
 		return out, err

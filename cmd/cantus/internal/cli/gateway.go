@@ -15,7 +15,8 @@ import (
 
 func gatewayCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{Use: "gateway", Short: "Gateways: they plan jobs, lease tasks and commit results"}
-	c.AddCommand(gatewayList(g), gatewayRegister(g), gatewayCells(g), gatewayStart(g), gatewayDrain(g), gatewayBackup(g), gatewayRestore(g))
+	c.AddCommand(gatewayList(g), gatewayRegister(g), gatewayCells(g), gatewayStart(g), gatewayDrain(g), gatewayBackup(g), gatewayRestore(g),
+		gatewayOffer(g), gatewayOffers(g), gatewayWithdraw(g))
 	return c
 }
 

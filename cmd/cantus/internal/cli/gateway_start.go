@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/artifact/s3store"
+	"github.com/cantus-network/cantus/cmd/cantus/internal/desk"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/home"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/market"
 	"github.com/cantus-network/cantus/docs"
@@ -210,6 +212,16 @@ func (g *globals) runGateway(cmd *cobra.Command, f gatewayFlags) error {
 	if err != nil {
 		gw.Close()
 		return err
+	}
+	counter, err := desk.Beside(ctx, s.ledger, a.Name, gw, cfg)
+	if err != nil {
+		gw.Close()
+		return err
+	}
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	if counter != nil {
+		beside.Go(func() { counter.Run(ctx) })
 	}
 	return gw.Run(ctx)
 }

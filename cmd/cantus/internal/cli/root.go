@@ -103,7 +103,7 @@ evidence that an outsider can check.
 	f.StringVar(&g.pprof, "pprof", "", "serve Go's profiles on this loopback address, for example 127.0.0.1:6060")
 	root.AddCommand(
 		upCommand(g), crawlCommand(g), inferCommand(g), chatCommand(g), tabCommand(g), demoCommand(g), verifyCommand(g), traceCommand(g),
-		jobCommand(g), modelCommand(g), workerCommand(g), gatewayCommand(g), accountCommand(g), ledgerCommand(g), statusCommand(g), configCommand(g),
+		jobCommand(g), requestCommand(g), modelCommand(g), workerCommand(g), gatewayCommand(g), accountCommand(g), ledgerCommand(g), statusCommand(g), configCommand(g),
 	)
 	return root
 }

@@ -15,11 +15,13 @@ import (
 
 	"github.com/cantus-network/cantus/cmd/cantus/internal/home"
 	"github.com/cantus-network/cantus/gateway/api"
+	"github.com/cantus-network/cantus/ledger/chain"
 )
 
 type statusView struct {
 	Time time.Time `json:"time"`
 	home.Network
+	Wallet   *wallet  `json:"wallet,omitempty"`
 	Height   int64    `json:"height"`
 	Enrolled int      `json:"workers_enrolled"`
 	Gateways int      `json:"gateways"`
@@ -32,6 +34,32 @@ type statusView struct {
 	Live  []jobStatus `json:"jobs,omitempty"`
 	// Trouble is why the above could not be read, while watching.
 	Trouble string `json:"trouble,omitempty"`
+}
+
+// wallet is what Ethereum wallets such as MetaMask want to know of a chain, in the words of
+// EIP-3085: the parameter of wallet_addEthereumChain.
+type wallet struct {
+	ChainID  string         `json:"chainId"`
+	Name     string         `json:"chainName"`
+	RPC      []string       `json:"rpcUrls"`
+	Currency walletCurrency `json:"nativeCurrency"`
+}
+
+type walletCurrency struct {
+	Name     string `json:"name"`
+	Symbol   string `json:"symbol"`
+	Decimals int    `json:"decimals"`
+}
+
+// walletOf is nil where the network's JSON-RPC is not known.
+func walletOf(n home.Network) *wallet {
+	if n.JSONRPC == "" || n.EVMChainID == 0 {
+		return nil
+	}
+	return &wallet{
+		ChainID: fmt.Sprintf("0x%x", n.EVMChainID), Name: "Cantus " + n.ChainID, RPC: []string{n.JSONRPC},
+		Currency: walletCurrency{Name: "note", Symbol: "NOTE", Decimals: chain.Decimals},
+	}
 }
 
 type jobStatus struct {
@@ -53,7 +81,9 @@ func statusCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show the network: its endpoints, height, workers, jobs and whether its books balance",
-		Long: `Shows the network: its endpoints, height, workers, jobs and whether its books balance.
+		Long: `Shows the network: its endpoints, height, workers, jobs and whether its books balance, and what
+MetaMask and other Ethereum wallets need to know of it; with --json the field "wallet" is the
+parameter of wallet_addEthereumChain.
 With --watch it does so again and again until Ctrl-C: drawn over on a terminal, one line
 each time in a pipe, one object a line with --json. A network that stops answering is
 waited for.`,
@@ -91,7 +121,7 @@ func (g *globals) readStatus(ctx context.Context) (v statusView, err error) {
 }
 
 func (s *session) status(ctx context.Context) (v statusView, err error) {
-	v = statusView{Time: time.Now().UTC().Truncate(time.Millisecond), Network: s.net}
+	v = statusView{Time: time.Now().UTC().Truncate(time.Millisecond), Network: s.net, Wallet: walletOf(s.net)}
 	if v.Height, err = s.ledger.Height(ctx); err != nil {
 		return v, err
 	}
@@ -169,7 +199,7 @@ func (v statusView) ready() string {
 }
 
 func (v statusView) print(w io.Writer) error {
-	err := table(w, [][]string{
+	rows := [][]string{
 		{"network", fmt.Sprintf("%s (EVM chain %d)", v.ChainID, v.EVMChainID)},
 		{"height", fmt.Sprint(v.Height)},
 		{"gateway", v.Gateway}, {"", v.ready()},
@@ -179,11 +209,15 @@ func (v statusView) print(w io.Writer) error {
 		{"live jobs", fmt.Sprint(v.Jobs)},
 		{"books", v.books()},
 		{"burned", notes(v.Burned)},
-	})
+	}
+	if p := v.Wallet; p != nil {
+		rows = append(rows, []string{"wallets", fmt.Sprintf("chain ID %s, RPC URL %s, currency %s with %d decimals", p.ChainID, p.RPC[0], p.Currency.Symbol, p.Currency.Decimals)})
+	}
+	err := table(w, rows)
 	if err != nil || len(v.Live) == 0 {
 		return err
 	}
-	rows := [][]string{{"JOB", "KIND", "PHASE", "QUEUED", "OUT", "RECEIPTS", "TASKS/S", "UNITS", "SETTLED", ""}}
+	rows = [][]string{{"JOB", "KIND", "PHASE", "QUEUED", "OUT", "RECEIPTS", "TASKS/S", "UNITS", "SETTLED", ""}}
 	for _, j := range v.Live {
 		rows = append(rows, []string{fmt.Sprint(j.ID), j.Kind, j.Phase, fmt.Sprint(j.Queued), fmt.Sprint(j.Out), fmt.Sprint(j.Receipts), fmt.Sprintf("%.1f", j.Rate), fmt.Sprint(j.Units), fmt.Sprint(j.Settled), j.Trouble})
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/cantus-network/cantus/cmd/cantus/internal/home"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/localnet"
 	"github.com/cantus-network/cantus/ledger/node"
+	"github.com/cantus-network/cantus/ledger/precompiles/cantus"
 )
 
 func upCommand(g *globals) *cobra.Command {
@@ -28,6 +29,7 @@ may fetch from loopback addresses. Ctrl-C stops it; the next "up" goes on where 
 Its gateway and workers answer prompts with the models in the home's models directory ("cantus
 model import" adds more). Unless --demo=false there is a small one from the start, and a tab that
 pays for its answers: "cantus chat" talks with it, "cantus tab env" prints what OpenAI's clients need.
+Contracts may ask it too: "cantus status" prints what wallets need, docs/contracts.md says how.
 
 ` + settingsHelp("up"),
 		Args: cobra.NoArgs,
@@ -84,7 +86,7 @@ pays for its answers: "cantus chat" talks with it, "cantus tab env" prints what 
 					{"home", string(g.home())},
 				}
 				if demo {
-					rows = append(rows, []string{"openai", paid.BaseURL}, []string{"api key", fmt.Sprintf("in %s; `cantus tab env` prints it", paid.KeyFile)})
+					rows = append(rows, []string{"contracts", fmt.Sprintf("ask %s for the model %s", cantus.Address, paid.Speaker)}, []string{"openai", paid.BaseURL}, []string{"api key", fmt.Sprintf("in %s; `cantus tab env` prints it", paid.KeyFile)})
 				}
 				err = table(cmd.OutOrStdout(), rows)
 			}

@@ -25,6 +25,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cantus-network/cantus/artifact"
+	"github.com/cantus-network/cantus/cmd/cantus/internal/desk"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/home"
 	"github.com/cantus-network/cantus/cmd/cantus/internal/market"
 	"github.com/cantus-network/cantus/docs"
@@ -69,6 +70,7 @@ type Network struct {
 	node    *node.Node
 	client  *client.Client
 	gateway *gateway.Gateway
+	desk    func() // ends the answering of contracts
 	kinds   func() // ends the gateway's kinds
 	workers []*process
 	logs    []*os.File
@@ -178,7 +180,7 @@ func (n *Network) startGateway(ctx context.Context, ring keys.Ring, reg *prometh
 		return err
 	}
 	n.kinds = stop
-	n.gateway, err = gateway.New(gateway.Config{
+	cfg := gateway.Config{
 		Chain: n.client.ChainID(), Address: owner.Address.String(), Key: key, FeeBps: gatewayFeeBps,
 		Dir: n.opts.Home.Gateway(), Kinds: kinds, Models: modeldir.At(n.opts.Home.Models()).Handler(),
 		Ledger:    market.NewLedger(view, market.NewChain(n.client, owner.Name), owner.Address.String()),
@@ -204,13 +206,26 @@ func (n *Network) startGateway(ctx context.Context, ring keys.Ring, reg *prometh
 		Docs:            docs.Handler(),
 		Log:             n.opts.Log.With("part", "gateway"),
 		Metrics:         reg,
-	})
-	if err != nil {
+	}
+	if n.gateway, err = gateway.New(cfg); err != nil {
 		return err
 	}
 	if err := market.RegisterGateway(ctx, n.client, view, owner, key, n.gateway.URL(), gatewayFeeBps, params.MinGatewayBond); err != nil {
 		return err
 	}
+	counter, err := desk.Beside(ctx, n.client, owner.Name, n.gateway, cfg)
+	if err != nil {
+		return err
+	}
+	run, stopDesk := context.WithCancel(context.WithoutCancel(ctx))
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		if counter != nil {
+			counter.Run(run)
+		}
+	}()
+	n.desk = func() { stopDesk(); <-gone }
 	go func() {
 		if err := n.gateway.Run(context.WithoutCancel(ctx)); err != nil {
 			n.failed <- fmt.Errorf("the gateway stopped: %w", err)
@@ -322,6 +337,9 @@ func (n *Network) Close() error {
 		}
 		for _, f := range n.logs {
 			f.Close()
+		}
+		if n.desk != nil {
+			n.desk()
 		}
 		if n.gateway != nil {
 			errs = append(errs, n.gateway.Close())

@@ -12,6 +12,7 @@
 //	judge.go       what a decided sample brings its worker and its auditors
 //	measured.go    what a measured sample adds to what is known of its worker
 //	plants.go      showing an epoch's plants, and what they change
+//	orders.go      what other modules of the ledger do in the market
 //	cells.go       a gateway's cells, and who may act for it in a job
 //	settle.go      a job's settlement, closing and fault
 //	blocks.go      BeginBlock and EndBlock: what is due, from queues keyed by height

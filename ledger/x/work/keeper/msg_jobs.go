@@ -24,29 +24,8 @@ func (m msgServer) OpenJob(ctx context.Context, msg *types.MsgOpenJob) (*types.M
 	if err != nil {
 		return nil, err
 	}
-	gwAddr, gwText, err := m.account(msg.Gateway)
+	g, err := m.taker(ctx, msg, p)
 	if err != nil {
-		return nil, err
-	}
-	g, err := m.gateway(ctx, gwAddr)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case g.Status != types.Status_STATUS_ACTIVE:
-		return nil, types.ErrState.Wrapf("gateway %s takes no jobs: it is %s", gwText, g.Status)
-	case g.Bond.LT(p.MinGatewayBond):
-		return nil, types.ErrBond.Wrapf("gateway %s has a bond of %s anote, less than the least of %s", gwText, g.Bond, p.MinGatewayBond)
-	case g.FeeBps > msg.MaxGatewayFeeBps:
-		return nil, types.ErrFee.Wrapf("gateway %s asks for %d bps, you accept %d", gwText, g.FeeBps, msg.MaxGatewayFeeBps)
-	case g.FeeBps > p.MaxGatewayFeeBps:
-		return nil, types.ErrFee.Wrapf("gateway %s asks for %d bps, the network accepts %d", gwText, g.FeeBps, p.MaxGatewayFeeBps)
-	case msg.AuditBps < p.MinAuditBps:
-		return nil, types.ErrInvalid.Wrapf("an audit rate of %d bps, at least %d", msg.AuditBps, p.MinAuditBps)
-	case msg.ExpiryBlocks > p.MaxJobBlocks:
-		return nil, types.ErrInvalid.Wrapf("expiry in %d blocks, at most %d", msg.ExpiryBlocks, p.MaxJobBlocks)
-	}
-	if err := joinCell(&g, msg.Cell); err != nil {
 		return nil, err
 	}
 	n, err := m.nextJob.Next(ctx)
@@ -55,7 +34,7 @@ func (m msgServer) OpenJob(ctx context.Context, msg *types.MsgOpenJob) (*types.M
 	}
 	zero := math.ZeroInt()
 	j := types.Job{
-		Id: n + 1, Buyer: buyerText, Gateway: gwText, Kind: msg.Kind, SpecDigest: msg.SpecDigest,
+		Id: n + 1, Buyer: buyerText, Gateway: g.Address, Kind: msg.Kind, SpecDigest: msg.SpecDigest,
 		Escrow: msg.Escrow, Price: msg.Price, AuditBps: msg.AuditBps, EpochBlocks: msg.EpochBlocks,
 		OpenedHeight: height(ctx), ExpiryHeight: height(ctx) + msg.ExpiryBlocks,
 		Status: types.JobStatus_JOB_STATUS_OPEN, Uses: msg.Uses, Cell: msg.Cell,
@@ -77,7 +56,7 @@ func (m msgServer) OpenJob(ctx context.Context, msg *types.MsgOpenJob) (*types.M
 	if err := m.setGateway(ctx, g); err != nil {
 		return nil, err
 	}
-	emit(ctx, types.EventJobOpened, types.AttrJob, j.Id, types.AttrBuyer, buyerText, types.AttrGateway, gwText,
+	emit(ctx, types.EventJobOpened, types.AttrJob, j.Id, types.AttrBuyer, buyerText, types.AttrGateway, g.Address,
 		types.AttrCell, j.Cell, types.AttrKind, j.Kind, types.AttrAmount, j.Escrow)
 	return &types.MsgOpenJobResponse{Job: j.Id}, m.setJob(ctx, j)
 }

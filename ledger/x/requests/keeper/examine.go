@@ -1,0 +1,221 @@
+package keeper
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"slices"
+
+	"github.com/cantus-network/cantus/artifact"
+	"github.com/cantus-network/cantus/exact/claim"
+	"github.com/cantus-network/cantus/exact/speaker"
+	"github.com/cantus-network/cantus/ledger/x/requests/types"
+	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
+	"github.com/cantus-network/cantus/work"
+)
+
+// Gas of looking at evidence, beside the store's: about ten for a microsecond.
+const (
+	gasEvidence     = 10_000
+	gasEvidenceByte = 3     // decoded, encoded again and hashed, a few times each
+	gasTestimony    = 3_000 // a signature
+	gasSibling      = 30    // of a proof: a hash of two blocks
+)
+
+// finding is what evidence shows.
+type finding struct {
+	answer  []byte
+	label   work.Label
+	receipt [sha256.Size]byte
+	epoch   uint64
+	index   uint64
+	worker  []byte
+	final   bool
+}
+
+// claimed is a request's task and what came of it, as the workers signed for them.
+type claimed struct {
+	spec   artifact.Digest
+	task   []byte
+	result artifact.Digest
+	units  uint64
+}
+
+// examine checks that evidence answers a request: that its task is the request's and nothing
+// else, that as many workers of different operators as the policy wants signed this result
+// of it, that they have been committed to, and, by the policy, that it stood its test.
+func (k *Keeper) examine(ctx context.Context, r types.Request, e *types.Evidence) (finding, error) {
+	if want := types.Workers(r.Policy); len(e.Testimonies) != want {
+		return finding{}, types.ErrEvidence.Wrapf("%d testimonies: the policy of request %d wants %d", len(e.Testimonies), r.Id, want)
+	}
+	c, answer, err := k.read(ctx, r, e)
+	if err != nil {
+		return finding{}, err
+	}
+	j, err := k.market.Job(ctx, r.Job)
+	if err != nil {
+		return finding{}, err
+	}
+	var f finding
+	var operators []string
+	for i, t := range e.Testimonies {
+		g, operator, err := k.testify(ctx, r, j, c, t)
+		if err != nil {
+			return finding{}, types.ErrEvidence.Wrapf("testimony %d: %s", i, err.Error())
+		}
+		if slices.Contains(operators, operator) {
+			return finding{}, types.ErrEvidence.Wrapf("testimony %d is of a second worker of %s: they must be of different operators", i, operator)
+		}
+		operators = append(operators, operator)
+		if i == 0 {
+			f = g
+		}
+	}
+	f.answer = answer
+	switch {
+	case r.Policy > types.Optimistic:
+		f.final, f.label = true, work.Agreed
+	case !f.final:
+		f.label = work.Asserted
+	}
+	if r.Policy == types.Safe && !f.final {
+		return finding{}, types.ErrEarly.Wrapf("epoch %d of job %d has not settled: request %d waits until it has", f.epoch, r.Job, r.Id)
+	}
+	return f, nil
+}
+
+// read checks that the task is the one that the request asks for, and the result one that it
+// could have, and spells out the answer.
+func (k *Keeper) read(ctx context.Context, r types.Request, e *types.Evidence) (claimed, []byte, error) {
+	refuse := func(err error) (claimed, []byte, error) { return claimed{}, nil, types.ErrEvidence.Wrap(err.Error()) }
+	who, err := k.speaker(ctx, r.Speaker)
+	if err != nil {
+		return claimed{}, nil, err
+	}
+	task, err := claim.DecodeTask(e.Task)
+	if err != nil {
+		return refuse(err)
+	}
+	want, err := who.Task(task.Prompt, r.Id, r.Sampling.Speakers()).Encode()
+	if err != nil {
+		return refuse(err)
+	}
+	if !bytes.Equal(want, e.Task) {
+		return claimed{}, nil, types.ErrEvidence.Wrapf("the task is not that of request %d: another model, or other parameters", r.Id)
+	}
+	result, err := claim.DecodeResult(e.Result)
+	if err != nil {
+		return refuse(err)
+	}
+	if err := result.Check(task); err != nil {
+		return refuse(err)
+	}
+	if result.Finish == claim.Cancelled {
+		return claimed{}, nil, types.ErrEvidence.Wrap("the result is only the beginning of an answer")
+	}
+	answer, err := spell(who, r, task, result, e.Spelling)
+	if err != nil {
+		return refuse(err)
+	}
+	spec, err := artifact.DigestFromBytes(r.Terms.SpecDigest)
+	if err != nil {
+		return refuse(err)
+	}
+	return claimed{
+		spec: spec, task: e.Task, result: work.Result{Body: e.Result}.Digest(), units: r.Terms.Units(len(task.Prompt), len(result.Output)),
+	}, answer, nil
+}
+
+// spell checks that the prompt's tokens are the request's text and gives the answer's.
+func spell(who *speaker.Speaker, r types.Request, task *claim.Task, result *claim.Result, spelling []byte) ([]byte, error) {
+	sp, err := who.Open(spelling)
+	if err != nil {
+		return nil, err
+	}
+	if err := who.Prompt(r.Prompt, task.Prompt, sp); err != nil {
+		return nil, err
+	}
+	return who.Answer(result.Output, sp)
+}
+
+// testify checks one testimony, and names its worker's operator. It is final once nobody can
+// say anything against it any more.
+func (k *Keeper) testify(ctx context.Context, r types.Request, j worktypes.Job, c claimed, t types.Testimony) (finding, string, error) {
+	charge(ctx, gasTestimony+uint64(len(t.Proof.Siblings))*gasSibling, "testimony")
+	refuse := func(format string, a ...any) (finding, string, error) {
+		return finding{}, "", types.ErrEvidence.Wrapf(format, a...)
+	}
+	e, err := k.market.Epoch(ctx, j.Id, t.Epoch)
+	if err != nil {
+		return finding{}, "", err
+	}
+	receipt, err := k.market.Receipt(ctx, e, t.Receipt, t.Proof)
+	if err != nil {
+		return finding{}, "", err
+	}
+	switch task := (work.Task{Job: receipt.Job, Seq: receipt.Seq, Body: c.task}); {
+	case task.DigestOf(c.spec) != receipt.Task:
+		return refuse("the receipt is of another task")
+	case receipt.Result != c.result:
+		return refuse("the receipt is of another result")
+	case receipt.Units != c.units:
+		return refuse("the receipt counts %d units, and it took %d", receipt.Units, c.units)
+	}
+	w, err := k.market.Worker(ctx, receipt.Worker[:])
+	if err != nil {
+		return finding{}, "", err
+	}
+	if w.EnrolledHeight > e.CommitHeight {
+		return refuse("worker %s had no bond when epoch %d was committed", receipt.Worker, e.Number)
+	}
+	settled := e.Status == worktypes.EpochStatus_EPOCH_STATUS_SETTLED
+	if !settled && w.Status == worktypes.Status_STATUS_GONE {
+		return refuse("worker %s has no bond any more, and its receipt may still be found false", receipt.Worker)
+	}
+	f := finding{
+		label: work.Label(e.Label), receipt: sha256.Sum256(t.Receipt), epoch: e.Number, index: t.Proof.Index, worker: w.Key, final: settled,
+	}
+	why, err := k.doubts(ctx, j.Id, e, f.index, f.worker)
+	if err != nil {
+		return finding{}, "", err
+	}
+	if why != "" {
+		return refuse("%s", why)
+	}
+	if s := statusAt(e, f.index); s == worktypes.SampleStatus_SAMPLE_STATUS_ACCUSED || s == worktypes.SampleStatus_SAMPLE_STATUS_UNDECIDED {
+		return refuse("it was sampled, and its auditors don't uphold it: %s", s)
+	}
+	return f, w.Operator, nil
+}
+
+// doubts says why nobody stands for a receipt any more; it is empty where somebody does.
+func (k *Keeper) doubts(ctx context.Context, job uint64, e worktypes.Epoch, index uint64, worker []byte) (string, error) {
+	if e.Status == worktypes.EpochStatus_EPOCH_STATUS_VOID {
+		return "its epoch is void", nil
+	}
+	if e.ShownAt(index) {
+		return "its gateway has shown that it knew it to be wrong", nil
+	}
+	switch s := statusAt(e, index); {
+	case s == worktypes.SampleStatus_SAMPLE_STATUS_FALSE:
+		return "it was found false", nil
+	case s == worktypes.SampleStatus_SAMPLE_STATUS_UNDECIDED && e.Status == worktypes.EpochStatus_EPOCH_STATUS_SETTLED:
+		return "its auditors did not uphold it", nil
+	}
+	forfeited, err := k.market.Forfeited(ctx, job, worker)
+	if err != nil {
+		return "", err
+	}
+	if forfeited {
+		return "its worker was proved to have cheated in this job", nil
+	}
+	return "", nil
+}
+
+// statusAt is how the audit of a receipt stands; zero where it was not sampled.
+func statusAt(e worktypes.Epoch, index uint64) worktypes.SampleStatus {
+	if i := e.SampleAt(index); i >= 0 {
+		return e.Samples[i].Status
+	}
+	return worktypes.SampleStatus_SAMPLE_STATUS_UNSPECIFIED
+}

@@ -1,0 +1,91 @@
+// viem: deploys a contract that asks the demo model, asks under every policy, and holds what
+// the contract was told, the events and its balance against what they must be.
+
+import { createPublicClient, createWalletClient, defineChain, getAddress, hexToString, http, parseEventLogs, stringToHex } from "viem";
+import { privateKeyToAccount } from "viem/accounts";
+import { compiled } from "./compile.mjs";
+import { accounts, assert, callbackGas, CANTUS, equal, expected, model, params, policies, privateKey, question, rpc, settled, status, test, until } from "./network.mjs";
+
+const { abi, code, cantus } = compiled();
+const account = privateKeyToAccount(privateKey);
+const chain = defineChain({ id: Number(status.wallet.chainId), name: status.wallet.chainName, nativeCurrency: status.wallet.nativeCurrency, rpcUrls: { default: { http: [rpc] } } });
+const transport = http(rpc);
+const reader = createPublicClient({ chain, transport, pollingInterval: 200, cacheTime: 0 });
+const wallet = createWalletClient({ account, chain, transport });
+
+const receipt = (hash) => until("receipt of " + hash, () => reader.getTransactionReceipt({ hash }).catch((err) => {
+  if (err.name === "TransactionReceiptNotFoundError") return null;
+  throw err;
+}));
+
+// mined sends a transaction with gas that is said, as eth_fillTransaction estimates at the
+// wrong block, and waits for it.
+async function mined(send) {
+  const r = await receipt(await send);
+  equal(r.status, "success", "status of " + r.transactionHash);
+  return r;
+}
+
+const logs = async (address, eventName, id, from) =>
+  parseEventLogs({ abi: address === CANTUS ? cantus : abi, eventName, logs: await reader.getLogs({ address, fromBlock: from }) }).filter((l) => l.args.id === id);
+
+let asker;
+await test("viem: deploy", async () => {
+  const r = await mined(wallet.deployContract({ abi, bytecode: code, gas: 3_000_000n }));
+  asker = getAddress(r.contractAddress);
+  return asker;
+});
+
+for (const { name, policy } of policies) {
+  await test(`viem: ${name}`, async () => {
+    const prompt = question();
+    const bytes = stringToHex(prompt);
+    const before = await reader.getBalance({ address: asker });
+    const sent = 10n ** 18n;
+    const asked = await mined(wallet.writeContract({ address: asker, abi, functionName: "ask", args: [model, bytes, params, callbackGas, policy], value: sent, gas: 3_000_000n }));
+    const id = parseEventLogs({ abi, eventName: "Asked", logs: asked.logs })[0].args.id;
+    const [requested] = parseEventLogs({ abi: cantus, eventName: "Requested", logs: asked.logs });
+    equal(requested.args.payer, asker, "payer of the event Requested");
+    equal(requested.args.model, model, "model of the event Requested");
+    const info = await reader.readContract({ address: CANTUS, abi: cantus, functionName: "requestOf", args: [id] });
+
+    const told = await until(`callback of request ${id}`, async () => {
+      const t = await reader.readContract({ address: asker, abi, functionName: "told", args: [id] });
+      return t.calls > 0n && t;
+    });
+    const want = expected(prompt);
+    equal(hexToString(told.answer), want, "what the contract was told");
+    const r = await settled(id);
+    equal(r.status, "final", "status in the end");
+    equal(r.answer, want, "answer that can be read");
+    const result = await reader.readContract({ address: CANTUS, abi: cantus, functionName: "result", args: [id] });
+    equal(result[1], told.answer, "answer of result()");
+
+    const [heard] = await logs(asker, "Heard", id, asked.blockNumber);
+    equal(heard.args.answer, told.answer, "answer of the contract's own event");
+    const [answered] = await logs(CANTUS, "Answered", id, asked.blockNumber);
+    equal(answered.args.answer, told.answer, "answer of the event Answered");
+    const [called] = await logs(CANTUS, "Called", id, asked.blockNumber);
+    assert(called.args.success, "the callback failed");
+    assert(called.args.gasUsed > 0n && called.args.gasUsed <= callbackGas, `the callback used ${called.args.gasUsed} gas`);
+
+    const cost = await accounts(r, bytes.length / 2 - 1, told.answer.length / 2 - 1, called.args.gasUsed, info.callbackGasPrice);
+    equal(await reader.getBalance({ address: asker }), before + sent - cost, "balance of the contract, to the last anote");
+    return `${JSON.stringify(want.slice(0, 50))}, told ${answered.blockNumber - asked.blockNumber} blocks after it asked, label ${r.label}, delivered with ${(await receipt(answered.transactionHash)).gasUsed} gas, callback ${called.args.gasUsed}, asked with ${asked.gasUsed}; cost ${cost} anote`;
+  });
+}
+
+await test("viem: cancel", async () => {
+  const before = await reader.getBalance({ address: asker });
+  const asked = await mined(wallet.writeContract({ address: asker, abi, functionName: "ask", args: [model, stringToHex(question()), params, callbackGas, 0], value: 10n ** 18n, gas: 3_000_000n }));
+  const id = parseEventLogs({ abi, eventName: "Asked", logs: asked.logs })[0].args.id;
+  const r = await receipt(await wallet.writeContract({ address: asker, abi, functionName: "cancel", args: [id], gas: 3_000_000n }));
+  if (r.status !== "success") return "answered before it could be cancelled";
+  const end = await settled(id);
+  equal(end.status, "cancelled", "status");
+  const spent = BigInt(end.escrow) - BigInt(end.job_refunded) + BigInt(end.burned);
+  equal(end.delivered, "0", "paid for a delivery");
+  equal(end.gas_paid, "0", "paid for a callback");
+  equal(await reader.getBalance({ address: asker }), before + 10n ** 18n - spent, "balance of the contract, to the last anote");
+  return `${spent} anote were spent by then`;
+});
