@@ -58,6 +58,7 @@ var nav = []section{
 		"adr/0008-cells.md",
 		"adr/0009-worker-accounts.md",
 		"adr/0010-integer-inference.md",
+		"adr/0011-disputes-by-trace.md",
 	}},
 	{"Reference", []string{
 		"reference/glossary.md",

@@ -196,8 +196,8 @@ test("going away", async () => {
   }
   assert.equal(n, 3);
   const late = new AbortController();
-  const aborted = chat({ max_tokens: 400 }, { signal: late.signal });
-  setTimeout(() => late.abort(), 50);
+  const aborted = chat({ max_tokens: 400, temperature: 2, n: 4 }, { signal: late.signal });
+  setTimeout(() => late.abort(), 3);
   await assert.rejects(aborted, OpenAI.APIUserAbortError);
   assert.ok((await chat({ max_tokens: 2 })).choices.length, "and the gateway goes on");
 });

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -105,37 +104,11 @@ func readAnswers(path string) (*ask.Reply, []*answer.Proof, error) {
 	if len(b) > maxAnswerFile {
 		return nil, nil, fmt.Errorf("%s is longer than %d bytes, and no answer is", path, maxAnswerFile)
 	}
-	b = bytes.TrimSpace(b)
-	var r ask.Reply
-	if err := json.Unmarshal(b, &r); err != nil {
-		return nil, nil, fmt.Errorf("%s is no answer: %w", path, err)
+	r, proofs, err := ask.ParseReply(b)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s %w", path, err)
 	}
-	field := []byte(r.Cantus)
-	if len(field) == 0 {
-		var alone struct{ Receipt json.RawMessage }
-		if json.Unmarshal(b, &alone) != nil || len(alone.Receipt) == 0 {
-			return nil, nil, fmt.Errorf("%s is no answer with a receipt: it has no field \"cantus\"", path)
-		}
-		field = b
-	}
-	list := []json.RawMessage{field}
-	if field[0] == '[' {
-		if err := json.Unmarshal(field, &list); err != nil {
-			return nil, nil, fmt.Errorf("%s: its receipts: %w", path, err)
-		}
-	}
-	var proofs []*answer.Proof
-	for _, one := range list {
-		p, err := answer.Parse(one)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", path, err)
-		}
-		proofs = append(proofs, p)
-	}
-	if n := max(len(r.Choices), len(r.Data)); len(proofs) == 0 || n > 0 && n != len(proofs) {
-		return nil, nil, fmt.Errorf("%s has %d answers and %d receipts", path, n, len(proofs))
-	}
-	return &r, proofs, nil
+	return r, proofs, nil
 }
 
 // verifyAnswers is the command's body for a file with answers.
