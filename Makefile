@@ -57,6 +57,7 @@ e2e: build ## A whole network on real input: clients from npm, 2,000 pages and m
 	test/e2e.sh
 	test/infer.sh
 	test/backend.sh
+	test/contracts.sh
 
 .PHONY: e2e-net
 e2e-net: build ## 4 validators, 2 gateways, 8 workers in network namespaces; parts die during a crawl (root)

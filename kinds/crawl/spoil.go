@@ -109,7 +109,7 @@ func ways(rec Record, seen sight) []way {
 		list = append(list, rephrase(true))
 	}
 	if !hasText && vouched && rec.Size > 0 {
-		list = append(list, retype)
+		list = append(list, retype, retype, retype) // by chance little may change
 	}
 	return append(list, missing)
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -293,13 +294,20 @@ func TestWriteRefusesWhatIsNotSettled(t *testing.T) {
 // failing is a source that breaks off.
 type failing struct {
 	*world
-	after int
+	after atomic.Int64
+}
+
+// breaking fails once it has given so many blobs.
+func breaking(w *world, after int64) *failing {
+	f := &failing{world: w}
+	f.after.Store(after)
+	return f
 }
 
 var errBroken = errors.New("the store went away")
 
 func (f *failing) Blob(ctx context.Context, d artifact.Digest, max int64) ([]byte, error) {
-	if f.after--; f.after < 0 {
+	if f.after.Add(-1) < 0 {
 		return nil, errBroken
 	}
 	return f.world.Blob(ctx, d, max)
@@ -311,8 +319,8 @@ func TestInterruptedWriteIsStartedOver(t *testing.T) {
 	w := usual(t)
 	want, _ := w.write()
 	dir := filepath.Join(t.TempDir(), "new", "dir")
-	for after := 0; ; after++ {
-		_, err := dataset.Write(ctx, dir, &failing{w, after}, w.meta(), nil)
+	for after := int64(0); ; after++ {
+		_, err := dataset.Write(ctx, dir, breaking(w, after), w.meta(), nil)
 		if err == nil {
 			break
 		}
@@ -331,7 +339,7 @@ func TestInterruptedWriteIsStartedOver(t *testing.T) {
 	require.Equal(t, tree(t, want), tree(t, dir))
 
 	// Already there: left as it is.
-	out, err := dataset.Write(ctx, dir, &failing{w, 0}, w.meta(), nil)
+	out, err := dataset.Write(ctx, dir, breaking(w, 0), w.meta(), nil)
 	require.NoError(t, err)
 	require.NotEmpty(t, out.CID)
 }
@@ -356,7 +364,7 @@ func TestWriteKeepsOffOtherPeoplesFiles(t *testing.T) {
 	_, err = dataset.Write(ctx, dir, other, m, nil)
 	require.ErrorIs(t, err, dataset.ErrNotEmpty)
 	fresh := t.TempDir()
-	_, err = dataset.Write(ctx, fresh, &failing{w, 3}, w.meta(), nil)
+	_, err = dataset.Write(ctx, fresh, breaking(w, 3), w.meta(), nil)
 	require.Error(t, err)
 	_, err = dataset.Write(ctx, fresh, other, m, nil)
 	require.ErrorIs(t, err, dataset.ErrNotEmpty)
