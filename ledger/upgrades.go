@@ -22,7 +22,7 @@ import (
 // the modules' migrations (Migrator in each module) and go on.
 type ruleChange struct {
 	name   string
-	stores storetypes.StoreUpgrades         // stores that come or go with it
+	stores storetypes.StoreUpgrades          // stores that come or go with it
 	after  func(*App, context.Context) error // what is left to do when the modules have migrated
 }
 

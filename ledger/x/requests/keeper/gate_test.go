@@ -62,7 +62,6 @@ type batch struct {
 	list     []receipted
 	receipts [][]byte
 	tree     *work.Tree
-	plants   *work.Plants
 }
 
 func (w *world) gateOf(r types.Request) *gate {
