@@ -42,7 +42,7 @@ demo: build ## Crawl, ask, settle and verify on a network of one machine; SEED=h
 
 .PHONY: test
 test: ## The fast suite: every package
-	go test -p $(JOBS) -timeout 15m ./...
+	go test -p $(JOBS) -timeout 30m ./...
 
 .PHONY: test-light
 test-light: ## The packages that do not link the ledger; the first ones to run while working
@@ -62,6 +62,10 @@ e2e: build ## A whole network on real input: clients from npm, 2,000 pages and m
 .PHONY: e2e-net
 e2e-net: build ## 4 validators, 2 gateways, 8 workers in network namespaces; parts die during a crawl (root)
 	test/net.sh
+
+.PHONY: e2e-contracts-net
+e2e-contracts-net: build ## 4 validators, thousands of contracts' requests of all kinds, one state; a fifth joins by state sync
+	test/contracts-net.sh
 
 .PHONY: test-contracts
 test-contracts: ## The Solidity package: base contract, mock and examples (needs Node)
