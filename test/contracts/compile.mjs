@@ -9,9 +9,9 @@ import solc from "solc";
 
 const here = dirname(fileURLToPath(import.meta.url));
 
-// compiled is the test's contract and the interface's ABI.
-export function compiled() {
-  const sources = { "test/contracts/Asker.sol": { content: readFileSync(join(here, "Asker.sol"), "utf8") } };
+// compiledOf is every contract of a source of this repository and of what it imports, by name.
+export function compiledOf(path) {
+  const sources = { [path]: { content: readFileSync(join(here, "../..", path), "utf8") } };
   const found = (path) => ({ contents: readFileSync(join(here, "../..", path), "utf8") });
   const out = JSON.parse(solc.compile(JSON.stringify({
     language: "Solidity", sources,
@@ -22,8 +22,17 @@ export function compiled() {
   }), { import: found }));
   const bad = (out.errors ?? []).filter((e) => e.severity === "error");
   if (bad.length) throw new Error(bad.map((e) => e.formattedMessage).join("\n"));
-  const asker = out.contracts["test/contracts/Asker.sol"].Asker;
-  return { abi: asker.abi, code: "0x" + asker.evm.bytecode.object, cantus: out.contracts["contracts/src/ICantus.sol"].ICantus.abi };
+  const contracts = {};
+  for (const source of Object.values(out.contracts)) {
+    for (const [name, c] of Object.entries(source)) contracts[name] = { abi: c.abi, code: "0x" + c.evm.bytecode.object };
+  }
+  return contracts;
+}
+
+// compiled is the test's contract and the interface's ABI.
+export function compiled() {
+  const { Asker, ICantus } = compiledOf("test/contracts/Asker.sol");
+  return { ...Asker, cantus: ICantus.abi };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
