@@ -22,6 +22,8 @@ workplace contracts-net
 # Windows in which the epochs of a test settle, on a machine that does all of this at once. The
 # gateway gets long to answer challenges: it sends one transaction a block, and would be
 # slashed and paused for what it has not brought to the ledger yet of the storms' jobs.
+# The storms are more than a gateway would be asked for.
+: "${REQUESTS:={\"max_open_per_gateway\":1000000\}}"
 : "${WINDOWS:={\"open_blocks\":150,\"verdict_commit_blocks\":150,\"verdict_reveal_blocks\":100,\"challenge_blocks\":5,\"answer_blocks\":1000,\"grace_blocks\":400,\"unbonding_blocks\":4000,\"dispute_open_blocks\":20,\"dispute_move_blocks\":100\}}"
 machines_loopback
 found 4 1 4

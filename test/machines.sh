@@ -140,7 +140,7 @@ found() {
     --from validator --stake 100000note --moniker v1 $(listens v1) > "$work/v1/identity"
   node_id[v1]=$(awk '/^node/ { print $2 }' "$work/v1/identity")
   # The windows of a public network are hours; --devnet would also drop blocks after minutes.
-  jq --argjson w "$WINDOWS" '.app_state.work.params += ($w | map_values(tostring))' "$(genesis v1)" > "$work/genesis.json"
+  jq --argjson w "$WINDOWS" --argjson r "${REQUESTS:-{\}}" '.app_state.work.params += ($w | map_values(tostring)) | .app_state.requests.params += $r' "$(genesis v1)" > "$work/genesis.json"
   cp "$work/genesis.json" "$(genesis v1)"
   for ((i = 2; i <= v; i++)); do
     local peers=() j

@@ -147,6 +147,20 @@ func (k *Keeper) takesJobs(ctx context.Context, o types.Offer) error {
 	return nil
 }
 
+// hasRoom refuses a gateway that has more jobs than it can commit in time. It has no say in
+// who asks it, and what it does not commit costs its bond: else a storm of requests, cancelled
+// or not, would rob it for the price of their gas.
+func (k *Keeper) hasRoom(ctx context.Context, o types.Offer, p types.Params) error {
+	n, err := k.market.OpenJobs(ctx, o.Gateway)
+	if err != nil {
+		return err
+	}
+	if n >= uint64(p.MaxOpenPerGateway) {
+		return types.ErrLimit.Wrapf("%s has %d jobs that are not over: wait until one is", o.Gateway, n)
+	}
+	return nil
+}
+
 // Quote is the least fee of a request of this size, and the offer that it would take.
 func (k *Keeper) Quote(ctx context.Context, s types.Size) (types.Quote, error) {
 	p, err := k.Params(ctx)
@@ -191,7 +205,10 @@ func (k *Keeper) quote(ctx context.Context, s types.Size, p types.Params) (types
 	}
 	slices.SortStableFunc(fits, func(a, b fitting) int { return a.most.BigIntMut().Cmp(b.most.BigIntMut()) })
 	for _, q := range fits {
-		if why = k.takesJobs(ctx, q.Offer); why == nil {
+		if why = k.hasRoom(ctx, q.Offer, p); why == nil {
+			why = k.takesJobs(ctx, q.Offer)
+		}
+		if why == nil {
 			return q.Quote, nil
 		}
 	}

@@ -78,6 +78,19 @@ func TestTooManyRequests(t *testing.T) {
 	w.check()
 }
 
+// A storm of requests, cancelled or not, does not give a gateway more to commit than it can.
+func TestTooManyJobsOfOneGateway(t *testing.T) {
+	w := newWorld(t, func(p *types.Params) { p.MaxOpenPerGateway = 3 })
+	var last types.Request
+	for range 3 {
+		last = w.request(ask(types.Safe))
+	}
+	refused(w, types.ErrOffer, "3 jobs that are not over", w.k.Request, ask(types.Safe))
+	must(w, w.cancel, cancellation{last.Id, "payer"})
+	refused(w, types.ErrOffer, "3 jobs that are not over", w.k.Request, ask(types.Safe)) // it is not over yet
+	w.check()
+}
+
 func TestEvidenceThatIsRefused(t *testing.T) {
 	w := newWorld(t)
 	r, other := w.request(ask(types.Optimistic)), w.request(ask(types.Optimistic))

@@ -54,6 +54,7 @@ func TestParams(t *testing.T) {
 		"min_callback_price":   func(p *types.Params) { p.MinCallbackPrice = math.NewInt(-1) },
 		"byte_price":           func(p *types.Params) { p.BytePrice = math.Int{} },
 		"max_open_per_account": func(p *types.Params) { p.MaxOpenPerAccount = 0 },
+		"max_open_per_gateway": func(p *types.Params) { p.MaxOpenPerGateway = 0 },
 		"max_offers":           func(p *types.Params) { p.MaxOffers = 1000 },
 		"max_evidence_bytes":   func(p *types.Params) { p.MaxEvidenceBytes = 1 << 30 },
 		"deliver_blocks":       func(p *types.Params) { p.DeliverBlocks = -5 },

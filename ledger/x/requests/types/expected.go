@@ -36,6 +36,8 @@ type Market interface {
 	CloseJob(ctx context.Context, buyer string, job uint64) error
 	// CheckJob refuses a job that OpenJob would refuse whatever its buyer had.
 	CheckJob(ctx context.Context, msg *worktypes.MsgOpenJob) error
+	// OpenJobs is how many jobs of a gateway are not over.
+	OpenJobs(ctx context.Context, gateway string) (uint64, error)
 	Job(ctx context.Context, id uint64) (worktypes.Job, error)
 	Epoch(ctx context.Context, job, number uint64) (worktypes.Epoch, error)
 	Worker(ctx context.Context, key []byte) (worktypes.Worker, error)

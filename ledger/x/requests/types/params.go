@@ -20,6 +20,7 @@ func DefaultParams() Params {
 		MinCallbackPrice:  math.NewInt(1_000_000_000),
 		BytePrice:         math.NewInt(100_000_000_000),
 		MaxOpenPerAccount: 256,
+		MaxOpenPerGateway: 256, // four or five transactions each, within answer_blocks
 		MaxOffers:         64,
 		MaxEvidenceBytes:  128 << 10,
 		DeliverBlocks:     1_800, // an hour
@@ -47,6 +48,7 @@ func (p Params) Validate() error {
 	}{
 		{"max_callback_gas", p.MaxCallbackGas, maxCallbackGas},
 		{"max_open_per_account", uint64(p.MaxOpenPerAccount), maxOpen},
+		{"max_open_per_gateway", uint64(p.MaxOpenPerGateway), maxOpen},
 		{"max_offers", uint64(p.MaxOffers), maxOffers},
 		{"max_evidence_bytes", uint64(p.MaxEvidenceBytes), maxEvidence},
 		{"deliver_blocks", uint64(max(p.DeliverBlocks, 0)), maxDeliverBlocks},

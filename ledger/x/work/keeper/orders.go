@@ -50,6 +50,16 @@ func (k *Keeper) Epoch(ctx context.Context, job, number uint64) (types.Epoch, er
 	return k.epoch(ctx, job, number)
 }
 
+// OpenJobs is how many jobs of a gateway are not over.
+func (k *Keeper) OpenJobs(ctx context.Context, gateway string) (uint64, error) {
+	addr, _, err := k.account(gateway)
+	if err != nil {
+		return 0, err
+	}
+	g, err := k.gateway(ctx, addr)
+	return g.OpenJobs, err
+}
+
 // Worker returns a worker by its key.
 func (k *Keeper) Worker(ctx context.Context, key []byte) (types.Worker, error) {
 	return k.worker(ctx, key)
