@@ -280,7 +280,7 @@ func TestForeignServersAreMeasured(t *testing.T) {
 	for _, key := range fair {
 		r := record(key)
 		require.Equal(t, types.Status_STATUS_ACTIVE, r.Status)
-		require.True(t, r.Bond.GTE(p.MinWorkerBond.MulRaw(9).QuoRaw(10)), "an honest worker's bond is %s", r.Bond)
+		require.True(t, r.Bond.GTE(p.MinWorkerBond.MulRaw(6).QuoRaw(10)), "an honest worker's bond is %s", r.Bond)
 		require.Less(t, int64(suspicion(r)), int64(p.MeasuredThreshold)/2)
 	}
 }
