@@ -37,6 +37,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/cosmos/cosmos-sdk/client"
+	storetypes "github.com/cosmos/cosmos-sdk/store/v2/types"
 
 	"github.com/cantus-network/cantus/ledger"
 	"github.com/cantus-network/cantus/ledger/chain"
@@ -210,6 +211,7 @@ func (n *Node) close(cause error) error {
 			n.comet.Wait()
 		}
 		if n.app != nil {
+			n.waitSnapshot()
 			if err := n.app.Close(); err != nil {
 				n.log.Debug("close the ledger's application", "error", err)
 			}
@@ -225,6 +227,27 @@ func (n *Node) close(cause error) error {
 	})
 	<-n.done
 	return n.stopErr
+}
+
+// snapshotPatience is how long a node that stops waits for the snapshot that it is taking.
+const snapshotPatience = 5 * time.Minute
+
+// waitSnapshot waits for the end of the snapshot that is being taken, if one is: it reads
+// the state in a goroutine of its own, and reading a closed database is a panic there. The
+// manager does one thing at a time and refuses a second, which is how it can be asked. A
+// node that is still restoring one has applied no block, and has nothing to wait for.
+func (n *Node) waitSnapshot() {
+	m := n.app.SnapshotManager()
+	if m == nil || n.app.LastBlockHeight() == 0 {
+		return
+	}
+	for end := time.Now().Add(snapshotPatience); time.Now().Before(end); time.Sleep(heightPoll) {
+		if _, err := m.Prune(m.GetKeepRecent()); !errors.Is(err, storetypes.ErrConflict) {
+			time.Sleep(heightPoll) // for the one thing that it notes in the state afterwards
+			return
+		}
+	}
+	n.log.Warn("the snapshot takes too long; stopping without it")
 }
 
 // Wait waits for the node to stop. It returns nil after Close or after the

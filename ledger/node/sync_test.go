@@ -97,3 +97,14 @@ func TestStateSync(t *testing.T) {
 		require.Error(t, node.Init(filepath.Join(t.TempDir(), "bad"), node.Setup{Genesis: g, StateSync: s}), name)
 	}
 }
+
+// A node may be stopped while it takes a snapshot, which reads the state beside all else.
+func TestCloseWaitsForTheSnapshot(t *testing.T) {
+	home, _ := devnet(t)
+	edit(t, filepath.Join(home, "config/app.toml"), "snapshot_interval = 1000", "snapshot_interval = 1")
+	for range 5 {
+		n := start(t, home)
+		waitHeight(t, n, n.Height()+2)
+		require.NoError(t, n.Close())
+	}
+}
