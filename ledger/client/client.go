@@ -50,6 +50,8 @@ type Client struct {
 	enc     encoding.Config
 	ring    keys.Ring
 	chainID string
+	ctx     context.Context // until Close
+	cancel  context.CancelFunc
 
 	node nodeservice.ServiceClient
 	tx   txtypes.ServiceClient
@@ -117,17 +119,21 @@ func New(ctx context.Context, addr string, ring keys.Ring, opts ...Option) (*Cli
 		fees:     feemarkettypes.NewQueryClient(conn),
 		accounts: map[string]*account{},
 	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	info, err := c.abci.GetNodeInfo(ctx, &cmtservice.GetNodeInfoRequest{})
 	if err != nil {
-		_ = conn.Close()
+		_ = c.Close()
 		return nil, fmt.Errorf("connect to the ledger at %s: %w", addr, plain(err))
 	}
 	c.chainID = info.DefaultNodeInfo.Network
 	return c, nil
 }
 
-// Close ends the connection.
-func (c *Client) Close() error { return c.conn.Close() }
+// Close ends the connection, and with an error what is being sent by it.
+func (c *Client) Close() error {
+	c.cancel()
+	return c.conn.Close()
+}
 
 // Conn is the connection, for the generated query clients of the modules.
 func (c *Client) Conn() grpc.ClientConnInterface { return c.conn }

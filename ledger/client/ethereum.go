@@ -13,7 +13,6 @@ import (
 	ethtypes "github.com/ethereum/go-ethereum/core/types"
 
 	sdkmath "cosmossdk.io/math"
-	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
 	txtypes "github.com/cosmos/cosmos-sdk/types/tx"
 	"github.com/cosmos/cosmos-sdk/types/tx/signing"
 	evmtypes "github.com/cosmos/evm/x/vm/types"
@@ -53,55 +52,49 @@ func (c *Client) Contracts(ctx context.Context, from string) (*Contracts, error)
 	return e, nil
 }
 
-// Call sends a transaction to a contract and waits until it is in a block. It takes its turn
-// with what else the key sends. ErrReverted means that the contract said no: where that shows
-// before anything is sent, it costs nothing.
+// contractCall is one call of a contract, and the gas that it may take.
+type contractCall struct {
+	*Contracts
+	to   common.Address
+	data []byte
+	gas  uint64
+}
+
+// Call sends a transaction to a contract and waits until it is in a block. Calls that several
+// callers make with one key may be in the same block, in any order. ErrReverted means that the
+// contract said no: where that shows before anything is sent, it costs nothing.
 func (e *Contracts) Call(ctx context.Context, to common.Address, data []byte) (TxResult, error) {
 	a, err := e.c.account(e.from)
 	if err != nil {
 		return TxResult{}, err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for attempt := 0; ; attempt++ {
-		res, err := e.call(ctx, a, to, data)
-		if err == nil {
-			return res, nil
-		}
-		if !errors.Is(err, ErrReverted) || res.Hash != "" {
-			a.known = false // whatever happened, ask before the next
-		}
-		if errors.Is(err, sdkerrors.ErrWrongSequence) && attempt < resends {
-			continue
-		}
-		return res, fmt.Errorf("call the contract %s as %s: %w", to, e.from, err)
-	}
-}
-
-// call is one attempt. The account is locked.
-func (e *Contracts) call(ctx context.Context, a *account, to common.Address, data []byte) (TxResult, error) {
 	gas, err := e.estimate(ctx, common.BytesToAddress(a.addr), to, data)
 	if err != nil {
-		return TxResult{}, err
+		return TxResult{}, fmt.Errorf("call the contract %s as %s: %w", to, e.from, err)
 	}
 	gas += gas*gasMargin/100 + gasExtra
+	return e.c.run(a, e.from, &errand{ctx: ctx, call: &contractCall{e, to, data, gas}})
+}
+
+// pass gives the call to the ledger, under the account's next number.
+func (c *contractCall) pass(ctx context.Context, a *account) (TxResult, error) {
 	if !a.known {
-		if err := e.c.refresh(ctx, a); err != nil {
+		if err := c.c.refresh(ctx, a); err != nil {
 			return TxResult{}, err
 		}
 	}
-	price, err := e.c.gasPrice(ctx)
+	price, err := c.c.gasPrice(ctx)
 	if err != nil {
 		return TxResult{}, err
 	}
 	fee := price.Ceil().TruncateInt()
-	raw, err := e.sign(a, &ethtypes.DynamicFeeTx{
-		ChainID: e.chainID, Nonce: a.sequence, GasTipCap: new(big.Int), GasFeeCap: fee.BigInt(), Gas: gas, To: &to, Value: new(big.Int), Data: data,
+	raw, err := c.sign(a, &ethtypes.DynamicFeeTx{
+		ChainID: c.chainID, Nonce: a.sequence, GasTipCap: new(big.Int), GasFeeCap: fee.BigInt(), Gas: c.gas, To: &c.to, Value: new(big.Int), Data: c.data,
 	})
 	if err != nil {
 		return TxResult{}, err
 	}
-	resp, err := e.c.tx.BroadcastTx(ctx, &txtypes.BroadcastTxRequest{TxBytes: raw, Mode: txtypes.BroadcastMode_BROADCAST_MODE_SYNC})
+	resp, err := c.c.tx.BroadcastTx(ctx, &txtypes.BroadcastTxRequest{TxBytes: raw, Mode: txtypes.BroadcastMode_BROADCAST_MODE_SYNC})
 	if err != nil {
 		return TxResult{}, fmt.Errorf("pass the transaction on: %w", plain(err))
 	}
@@ -109,8 +102,13 @@ func (e *Contracts) call(ctx context.Context, a *account, to common.Address, dat
 		return TxResult{}, newError(r.Codespace, r.Code, r.RawLog, "")
 	}
 	a.sequence++
-	res, err := e.c.confirm(ctx, resp.TxResponse.TxHash)
-	res.Fee = fee.Mul(sdkmath.NewIntFromUint64(gas))
+	return TxResult{Hash: resp.TxResponse.TxHash, Fee: fee.Mul(sdkmath.NewIntFromUint64(c.gas))}, nil
+}
+
+// outcome waits for the block of a call that was passed on.
+func (c *contractCall) outcome(ctx context.Context, passed TxResult) (TxResult, error) {
+	res, err := c.c.confirm(ctx, passed.Hash)
+	res.Fee = passed.Fee
 	if err != nil {
 		return res, err
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
@@ -21,7 +20,6 @@ import (
 	"github.com/cosmos/cosmos-sdk/client/grpc/cmtservice"
 	"github.com/cosmos/cosmos-sdk/client/tx"
 	sdk "github.com/cosmos/cosmos-sdk/types"
-	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
 	txtypes "github.com/cosmos/cosmos-sdk/types/tx"
 	"github.com/cosmos/cosmos-sdk/types/tx/signing"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
@@ -50,19 +48,9 @@ const (
 	priceMargin = 25
 	// confirmWait is how long a transaction may take into a block.
 	confirmWait = 60 * time.Second
-	// resends is how often a transaction is signed anew after its number was taken.
-	resends = 3
+	// roundTime bounds all that one transaction takes, with what it may have to be sent again.
+	roundTime = 4 * confirmWait
 )
-
-// account is a key's state here: one transaction of it is under way at a time, so
-// that its number is always known.
-type account struct {
-	mu       sync.Mutex
-	addr     sdk.AccAddress
-	number   uint64
-	sequence uint64
-	known    bool // number and sequence are those of the ledger
-}
 
 // Error is what the ledger said against a transaction.
 type Error struct {
@@ -113,9 +101,9 @@ func (r TxResult) Response(i int, m proto.Message) error {
 	return proto.Unmarshal(r.responses[i].value, m)
 }
 
-// Send puts messages into one transaction, signs it with the named key, and waits
-// until it is in a block. All of the messages take effect, or none. Calls for
-// one key follow each other; calls for different keys do not wait.
+// Send has messages in one transaction, signed with the named key, and waits until it is in a
+// block. All of the messages take effect, or none. Messages that several callers have for one
+// key may go into the same transaction; then its gas and fee are those of all of them.
 //
 // An *Error means that the ledger said no, and nothing happened but perhaps the
 // fee. ErrUnconfirmed means that nobody knows yet.
@@ -127,20 +115,7 @@ func (c *Client) Send(ctx context.Context, from string, msgs ...sdk.Msg) (TxResu
 	if err != nil {
 		return TxResult{}, err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for attempt := 0; ; attempt++ {
-		res, err := c.send(ctx, from, a, msgs)
-		if err == nil {
-			return res, nil
-		}
-		a.known = false // whatever happened, ask before the next
-		// Somebody else used the key, or its last transaction came after all.
-		if errors.Is(err, sdkerrors.ErrWrongSequence) && attempt < resends {
-			continue
-		}
-		return res, fmt.Errorf("send %s as %s: %w", kinds(msgs), from, err)
-	}
+	return c.run(a, from, &errand{ctx: ctx, msgs: msgs})
 }
 
 func (c *Client) account(name string) (*account, error) {
@@ -158,8 +133,8 @@ func (c *Client) account(name string) (*account, error) {
 	return a, nil
 }
 
-// send is one attempt. The account is locked.
-func (c *Client) send(ctx context.Context, from string, a *account, msgs []sdk.Msg) (TxResult, error) {
+// send is one attempt, with so many times the gas that a trial took.
+func (c *Client) send(ctx context.Context, from string, a *account, msgs []sdk.Msg, more uint64) (TxResult, error) {
 	if !a.known {
 		if err := c.refresh(ctx, a); err != nil {
 			return TxResult{}, err
@@ -182,7 +157,7 @@ func (c *Client) send(ctx context.Context, from string, a *account, msgs []sdk.M
 	if err != nil {
 		return TxResult{}, err
 	}
-	gas += gas*gasMargin/100 + gasExtra
+	gas = more * (gas + gas*gasMargin/100 + gasExtra)
 	fee := price.MulInt(math.NewIntFromUint64(gas)).Ceil().TruncateInt()
 
 	f = f.WithGas(gas).WithFees(chain.Coins(fee).String())

@@ -1,0 +1,219 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	sdk "github.com/cosmos/cosmos-sdk/types"
+	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
+)
+
+const (
+	// maxTogether bounds how many callers' messages one transaction takes along, and how many
+	// calls of contracts are under way at once.
+	maxTogether = 16
+	// tries is how often an errand is signed anew after its number was taken or its gas ran out.
+	tries = 4
+)
+
+// account is a key's state here. Callers' errands wait in a queue, and one round of them is
+// under way at a time, so that the key's number is always known: the messages that have come
+// together go into one transaction, calls of contracts into one each with numbers in a row.
+// A block is the time that a round takes, so a key that many use is not held to one errand a
+// block.
+type account struct {
+	mu      sync.Mutex
+	waiting []*errand
+	busy    bool // somebody works the queue off
+
+	// Of whoever works the queue off.
+	addr     sdk.AccAddress
+	number   uint64
+	sequence uint64
+	known    bool // number and sequence are those of the ledger
+}
+
+// errand is what one caller wants to have in a block: messages, or the call of a contract.
+type errand struct {
+	ctx   context.Context
+	msgs  []sdk.Msg
+	call  *contractCall
+	tried int
+
+	done chan struct{} // closed when the rest says how it went
+	res  TxResult
+	err  error
+}
+
+func (e *errand) end(res TxResult, err error) {
+	e.res, e.err = res, err
+	close(e.done)
+}
+
+// run queues an errand and waits for its end, or for its context's. An errand that is under
+// way by then may still take effect.
+func (c *Client) run(a *account, from string, e *errand) (TxResult, error) {
+	e.done = make(chan struct{})
+	a.mu.Lock()
+	a.waiting = append(a.waiting, e)
+	if !a.busy {
+		a.busy = true
+		go c.workOff(a, from)
+	}
+	a.mu.Unlock()
+	select {
+	case <-e.done:
+		return e.res, e.err
+	case <-e.ctx.Done():
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if i := slices.Index(a.waiting, e); i >= 0 {
+		a.waiting = slices.Delete(a.waiting, i, i+1)
+		return TxResult{}, e.ctx.Err()
+	}
+	return TxResult{}, fmt.Errorf("%w: %w", ErrUnconfirmed, e.ctx.Err())
+}
+
+// workOff takes rounds of errands until none waits.
+func (c *Client) workOff(a *account, from string) {
+	for {
+		a.mu.Lock()
+		round := a.next()
+		a.busy = len(round) > 0
+		a.mu.Unlock()
+		switch {
+		case len(round) == 0:
+			return
+		case round[0].call != nil:
+			again := c.callAll(a, from, round)
+			a.mu.Lock()
+			a.waiting = append(again, a.waiting...)
+			a.mu.Unlock()
+		default:
+			c.sendAll(a, from, round)
+		}
+	}
+}
+
+// next takes the errands of a round off the queue: the first, and what else goes with it.
+func (a *account) next() (round []*errand) {
+	rest := a.waiting[:0:0]
+	for _, e := range a.waiting {
+		switch {
+		case len(round) > 0 && (len(round) == maxTogether || (e.call == nil) != (round[0].call == nil)):
+			rest = append(rest, e)
+		default:
+			round = append(round, e)
+		}
+	}
+	a.waiting = rest
+	return round
+}
+
+// sendAll sends the messages of all errands in one transaction. Where the ledger refuses it,
+// whose fault that is shows by sending halves of them.
+func (c *Client) sendAll(a *account, from string, round []*errand) {
+	var msgs []sdk.Msg
+	for _, e := range round {
+		msgs = append(msgs, e.msgs...)
+	}
+	res, err := c.sendOne(a, from, msgs)
+	var refused *Error
+	if len(round) > 1 && errors.As(err, &refused) {
+		half := len(round) / 2
+		c.sendAll(a, from, round[:half])
+		c.sendAll(a, from, round[half:])
+		return
+	}
+	first := 0
+	for _, e := range round {
+		own := res
+		if err == nil {
+			own.responses = res.responses[first : first+len(e.msgs)]
+			first += len(e.msgs)
+			e.end(own, nil)
+			continue
+		}
+		e.end(own, fmt.Errorf("send %s as %s: %w", kinds(e.msgs), from, err))
+	}
+}
+
+// sendOne sends a transaction, as often as there is hope.
+func (c *Client) sendOne(a *account, from string, msgs []sdk.Msg) (TxResult, error) {
+	ctx, cancel := context.WithTimeout(c.ctx, roundTime)
+	defer cancel()
+	more := uint64(1)
+	for tried := 1; ; tried++ {
+		res, err := c.send(ctx, from, a, msgs, more)
+		if err == nil {
+			if got := len(res.responses); got != len(msgs) {
+				return res, fmt.Errorf("transaction %s has %d responses to %d messages", res.Hash, got, len(msgs))
+			}
+			return res, nil
+		}
+		a.known = false // whatever happened, ask before the next
+		switch {
+		case tried == tries:
+			return res, err
+		case wrongNumber(err):
+			// Somebody else used the key, or its last transaction came after all.
+		case res.Hash != "" && errors.Is(err, sdkerrors.ErrOutOfGas):
+			more *= 2 // what it met in its block was more than what it was tried on
+		default:
+			return res, err
+		}
+	}
+}
+
+// wrongNumber reports whether a transaction was refused for its place among its signer's.
+// The EVM's word for that is another than the accounts'.
+func wrongNumber(err error) bool {
+	return errors.Is(err, sdkerrors.ErrWrongSequence) || errors.Is(err, sdkerrors.ErrInvalidSequence)
+}
+
+// callAll has all errands' calls made, by transactions with numbers in a row, and returns
+// those to be made again.
+func (c *Client) callAll(a *account, from string, round []*errand) (again []*errand) {
+	ctx, cancel := context.WithTimeout(c.ctx, roundTime)
+	defer cancel()
+	type sent struct {
+		e   *errand
+		res TxResult
+	}
+	var out []sent
+	fail := func(e *errand, res TxResult, err error) {
+		e.tried++
+		if wrongNumber(err) && e.tried < tries {
+			again = append(again, e)
+			return
+		}
+		e.end(res, fmt.Errorf("call the contract %s as %s: %w", e.call.to, from, err))
+	}
+	for i, e := range round {
+		res, err := e.call.pass(ctx, a)
+		if err != nil {
+			// Those after it would come with numbers that are not theirs yet.
+			a.known = false
+			fail(e, res, err)
+			again = append(again, round[i+1:]...)
+			break
+		}
+		out = append(out, sent{e, res})
+	}
+	for _, s := range out {
+		res, err := s.e.call.outcome(ctx, s.res)
+		if err == nil {
+			s.e.end(res, nil)
+			continue
+		}
+		if !errors.Is(err, ErrReverted) {
+			a.known = false
+		}
+		fail(s.e, res, err)
+	}
+	return again
+}
