@@ -102,16 +102,27 @@ func (a *asker) send(to *common.Address, value *big.Int, data []byte) *ethtypes.
 		ChainID: id, Nonce: a.nonce, GasFeeCap: big.NewInt(100_000_000_000), GasTipCap: new(big.Int), Gas: askGas, To: to, Value: value, Data: data,
 	})
 	require.NoError(t, err)
-	require.NoError(t, a.eth.SendTransaction(ctx, tx))
-	a.nonce++
 	ctx, cancel := context.WithTimeout(ctx, receiptMax)
 	defer cancel()
+	for { // the pool sees a block, say the one with the account's money, a moment after it
+		err := a.eth.SendTransaction(ctx, tx)
+		if err == nil {
+			break
+		}
+		require.NoError(t, ctx.Err(), "%v", err)
+		time.Sleep(50 * time.Millisecond)
+	}
+	a.nonce++
 	for {
 		if r, err := a.eth.TransactionReceipt(ctx, tx.Hash()); err == nil {
-			require.Equal(t, ethtypes.ReceiptStatusSuccessful, r.Status, "transaction %s failed", tx.Hash())
+			if r.Status != ethtypes.ReceiptStatusSuccessful {
+				_, why := a.eth.CallContract(ctx, ethereum.CallMsg{From: crypto.PubkeyToAddress(a.key.PublicKey), To: to, Value: value, Data: data}, r.BlockNumber)
+				require.NoError(t, why)
+				t.Fatalf("transaction %s failed in block %s: %+v", tx.Hash(), r.BlockNumber, r)
+			}
 			return r
 		}
-		require.NoError(t, ctx.Err())
+		require.NoError(t, ctx.Err(), "transaction %s is in no block", tx.Hash())
 		time.Sleep(50 * time.Millisecond)
 	}
 }

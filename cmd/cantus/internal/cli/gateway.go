@@ -71,7 +71,7 @@ func gatewayRegister(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			amount := p.MinGatewayBond
+			amount := market.GatewayBond(p)
 			if bond != "" {
 				if amount, err = parseAmount("--bond", bond); err != nil {
 					return err
@@ -87,7 +87,7 @@ func gatewayRegister(g *globals) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&from, "from", "gateway", "account that bonds, is paid and signs")
 	f.StringVar(&url, "url", "", "URL that buyers and workers reach it by")
-	f.StringVar(&bond, "bond", "", "bond; default: the least that the network takes")
+	f.StringVar(&bond, "bond", "", "bond; default: twice the least that the network takes")
 	f.Float64Var(&fee, "fee", 5, "per cent of a job's price that it keeps")
 	_ = c.MarkFlagRequired("url")
 	return c

@@ -210,7 +210,7 @@ func (n *Network) startGateway(ctx context.Context, ring keys.Ring, reg *prometh
 	if n.gateway, err = gateway.New(cfg); err != nil {
 		return err
 	}
-	if err := market.RegisterGateway(ctx, n.client, view, owner, key, n.gateway.URL(), gatewayFeeBps, params.MinGatewayBond); err != nil {
+	if err := market.RegisterGateway(ctx, n.client, view, owner, key, n.gateway.URL(), gatewayFeeBps, market.GatewayBond(params)); err != nil {
 		return err
 	}
 	counter, err := desk.Beside(ctx, n.client, owner.Name, n.gateway, cfg)

@@ -25,6 +25,10 @@ func NodeKey(path string) (work.PrivateKey, error) {
 	return k, err
 }
 
+// GatewayBond is what a gateway bonds where nobody says otherwise: twice the least, since with
+// less than the least it takes no new jobs, and a first fine should not end it.
+func GatewayBond(p types.Params) math.Int { return p.MinGatewayBond.MulRaw(2) }
+
 // RegisterGateway bonds a gateway, or brings the URL and fee of a bonded one up to date.
 func RegisterGateway(ctx context.Context, c *client.Client, v View, owner keys.Account, key work.PrivateKey, url string, feeBps uint32, bond math.Int) error {
 	addr, pub := owner.Address.String(), key.Public()
