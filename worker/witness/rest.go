@@ -29,8 +29,9 @@ var (
 
 // Refused is what the ledger said against a request or a transaction.
 type Refused struct {
-	Code uint32
-	Text string
+	Space string // whose code it is; empty for gRPC's
+	Code  uint32
+	Text  string
 }
 
 func (e *Refused) Error() string {
@@ -204,7 +205,7 @@ func refusal(u *url.URL, status int, b []byte) error {
 	if e.Code == codeNotFound && status == http.StatusNotFound {
 		return fmt.Errorf("%w: %s", ErrNotFound, text)
 	}
-	return &Refused{e.Code, text}
+	return &Refused{Code: e.Code, Text: text}
 }
 
 // clean makes a node's text fit for a log.

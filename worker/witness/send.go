@@ -22,6 +22,8 @@ const (
 	resends  = 3
 	// wrongSequence is the SDK's code for a number that was used or skipped.
 	wrongSequence = 32
+	// outOfGas is its code, among those of its codespace, for a limit that was too low.
+	sdkSpace, outOfGas = "sdk", 11
 )
 
 // ErrUnconfirmed means that a transaction was passed on and not seen in a block: it may
@@ -50,13 +52,20 @@ func (l *Ledger) Send(ctx context.Context, granter string, msgs ...Msg) error {
 	}
 	l.sending.Lock()
 	defer l.sending.Unlock()
+	more := uint64(1)
 	for attempt := 0; ; attempt++ {
-		err := l.send(ctx, granter, msgs)
+		err := l.send(ctx, granter, msgs, more)
 		if err == nil {
 			return nil
 		}
-		if e := new(Refused); errors.As(err, &e) && attempt < resends && sequenceError(e) {
-			continue
+		if e := new(Refused); errors.As(err, &e) && attempt < resends {
+			if sequenceError(e) {
+				continue
+			}
+			if e.Space == sdkSpace && e.Code == outOfGas {
+				more *= 2 // what it met in its block was more than what it was tried on
+				continue
+			}
 		}
 		return fmt.Errorf("send %s: %w", names(msgs), err)
 	}
@@ -76,7 +85,8 @@ func names(msgs []Msg) string {
 	return strings.Join(all, ", ")
 }
 
-func (l *Ledger) send(ctx context.Context, granter string, msgs []Msg) error {
+// send is one attempt, with so many times the gas that a trial took.
+func (l *Ledger) send(ctx context.Context, granter string, msgs []Msg, more uint64) error {
 	a := l.opts.Account
 	head, err := l.Head(ctx)
 	if err != nil {
@@ -95,7 +105,7 @@ func (l *Ledger) send(ctx context.Context, granter string, msgs []Msg) error {
 	if err != nil {
 		return err
 	}
-	gas += gas*gasMargin/100 + gasExtra
+	gas = more * (gas + gas*gasMargin/100 + gasExtra)
 	fee := cost(price, gas)
 	if fee.Cmp(l.opts.MaxFee) > 0 {
 		return fmt.Errorf("%w: %s anote for %d gas, at most %s", ErrFee, fee, gas, l.opts.MaxFee)
@@ -157,15 +167,16 @@ func (l *Ledger) simulate(ctx context.Context, raw []byte) (uint64, error) {
 }
 
 type txResponse struct {
-	Code natural `json:"code"`
-	Log  string  `json:"raw_log"`
+	Space string  `json:"codespace"`
+	Code  natural `json:"code"`
+	Log   string  `json:"raw_log"`
 }
 
 func (r txResponse) err() error {
 	if r.Code == 0 {
 		return nil
 	}
-	return &Refused{uint32(r.Code), clean(r.Log)}
+	return &Refused{Space: clean(r.Space), Code: uint32(r.Code), Text: clean(r.Log)}
 }
 
 func (l *Ledger) broadcast(ctx context.Context, raw []byte) error {

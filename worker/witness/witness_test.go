@@ -221,6 +221,22 @@ func TestSend(t *testing.T) {
 	require.NoError(t, l.Send(ctx, "payer", msg))
 	require.Len(t, *sent, 2)
 
+	// Gas that ran out is doubled; another module's code of that number is something else.
+	outOfGas := func(space string) func(int) (int, string) {
+		return func(n int) (int, string) {
+			if n == 1 {
+				return 200, fmt.Sprintf(`{"tx_response":{"codespace":%q,"code":11,"raw_log":"out of gas"}}`, space)
+			}
+			return taken(n)
+		}
+	}
+	l, sent = sender(t, fine, taken, outOfGas("sdk"))
+	require.NoError(t, l.Send(ctx, "payer", msg))
+	require.Len(t, *sent, 2)
+	l, sent = sender(t, fine, taken, outOfGas("work"))
+	require.Error(t, l.Send(ctx, "payer", msg))
+	require.Len(t, *sent, 1)
+
 	refused := new(witness.Refused)
 	l, sent = sender(t, always(400, `{"code":2,"message":"nothing to do"}`), taken, taken)
 	require.ErrorAs(t, l.Send(ctx, "payer", msg), &refused)
