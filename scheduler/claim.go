@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/cantus-network/cantus/work"
 )
@@ -112,18 +113,29 @@ func (j *job) claim(ctx context.Context, epoch uint64, part []PayProof) error {
 	return fmt.Errorf("claim the pay of worker %s: %w", part[0].Worker.Short(), err)
 }
 
+// maxAnswers is how many challenges are answered at a time.
+const maxAnswers = 32
+
 // defend answers the challenges against this gateway.
 func (s *Scheduler) defend(ctx context.Context) error {
 	challenges, err := s.cfg.Ledger.Challenges(ctx)
 	if err != nil {
 		return fmt.Errorf("read the challenges against this gateway: %w", err)
 	}
-	var errs []error
-	for _, c := range challenges {
-		if err := s.answer(ctx, c); err != nil {
-			errs = append(errs, fmt.Errorf("answer challenge %d of worker %s on job %d: %w", c.ID, c.Worker.Short(), c.Job, err))
-		}
+	// At once, so that the answers can share transactions: each has its deadline.
+	errs := make([]error, len(challenges))
+	var all sync.WaitGroup
+	slots := make(chan struct{}, maxAnswers)
+	for i, c := range challenges {
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			if err := s.answer(ctx, c); err != nil {
+				errs[i] = fmt.Errorf("answer challenge %d of worker %s on job %d: %w", c.ID, c.Worker.Short(), c.Job, err)
+			}
+		})
 	}
+	all.Wait()
 	return errors.Join(errs...)
 }
 

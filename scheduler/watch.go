@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/cantus-network/cantus/work"
@@ -22,6 +23,7 @@ func (s *Scheduler) watch() {
 	defer s.wg.Done()
 	var at time.Time
 	var defended time.Time
+	var defending atomic.Bool
 	params := int64(0)
 	for wait := firstRetry; ; {
 		h, err := s.cfg.Ledger.WaitHeight(s.ctx, s.height.Load())
@@ -37,9 +39,18 @@ func (s *Scheduler) watch() {
 				}
 			}
 			err = errors.Join(err, s.refresh(ctx))
-			if time.Since(defended) >= defendEvery {
+			// An answer takes a block, and this must see every one.
+			if time.Since(defended) >= defendEvery && defending.CompareAndSwap(false, true) {
 				defended = time.Now()
-				err = errors.Join(err, s.defend(ctx))
+				s.wg.Go(func() {
+					defer defending.Store(false)
+					ctx, cancel := context.WithTimeout(s.ctx, ledgerTime)
+					defer cancel()
+					if err := s.defend(ctx); err != nil && s.ctx.Err() == nil {
+						s.log.Warn("challenges against this gateway are not answered; trying again", "err", err)
+						s.m.troubles.Inc()
+					}
+				})
 			}
 			cancel()
 		}
