@@ -4,20 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
+
+	"github.com/cosmos/gogoproto/proto"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
 )
 
 const (
-	// maxTogether bounds how many callers' messages one transaction takes along, and how many
-	// calls of contracts are under way at once.
-	maxTogether = 16
+	// maxTogether, maxTogetherBytes and maxTogetherGas bound what one transaction takes along of
+	// several callers: it leaves room for others in its block.
+	maxTogether, maxTogetherBytes, maxTogetherGas = 256, 256 << 10, 8_000_000
+	// maxCalls is how many calls of contracts are under way at once.
+	maxCalls = 16
 	// tries is how often an errand is signed anew after its number was taken or its gas ran out.
 	tries = 4
 )
+
+// errTooMuch says that a transaction of several callers takes more gas than it should.
+var errTooMuch = errors.New("too much for one transaction")
 
 // account is a key's state here. Callers' errands wait in a queue, and one round of them is
 // under way at a time, so that the key's number is always known: the messages that have come
@@ -41,6 +49,7 @@ type errand struct {
 	ctx   context.Context
 	msgs  []sdk.Msg
 	call  *contractCall
+	bytes int // of the messages
 	tried int
 
 	done chan struct{} // closed when the rest says how it went
@@ -57,6 +66,9 @@ func (e *errand) end(res TxResult, err error) {
 // way by then may still take effect.
 func (c *Client) run(a *account, from string, e *errand) (TxResult, error) {
 	e.done = make(chan struct{})
+	for _, m := range e.msgs {
+		e.bytes += proto.Size(m)
+	}
 	a.mu.Lock()
 	a.waiting = append(a.waiting, e)
 	if !a.busy {
@@ -102,16 +114,23 @@ func (c *Client) workOff(a *account, from string) {
 // next takes the errands of a round off the queue: the first, and what else goes with it.
 func (a *account) next() (round []*errand) {
 	rest := a.waiting[:0:0]
+	bytes := 0
 	for _, e := range a.waiting {
-		switch {
-		case len(round) > 0 && (len(round) == maxTogether || (e.call == nil) != (round[0].call == nil)):
+		if len(round) == 0 || goesAlong(e, round, bytes) {
+			round, bytes = append(round, e), bytes+e.bytes
+		} else {
 			rest = append(rest, e)
-		default:
-			round = append(round, e)
 		}
 	}
 	a.waiting = rest
 	return round
+}
+
+func goesAlong(e *errand, round []*errand, bytes int) bool {
+	if round[0].call != nil {
+		return e.call != nil && len(round) < maxCalls
+	}
+	return e.call == nil && len(round) < maxTogether && bytes+e.bytes <= maxTogetherBytes
 }
 
 // sendAll sends the messages of all errands in one transaction. Where the ledger refuses it,
@@ -121,9 +140,13 @@ func (c *Client) sendAll(a *account, from string, round []*errand) {
 	for _, e := range round {
 		msgs = append(msgs, e.msgs...)
 	}
-	res, err := c.sendOne(a, from, msgs)
+	most := uint64(math.MaxUint64)
+	if len(round) > 1 {
+		most = maxTogetherGas
+	}
+	res, err := c.sendOne(a, from, msgs, most)
 	var refused *Error
-	if len(round) > 1 && errors.As(err, &refused) {
+	if len(round) > 1 && (errors.As(err, &refused) || errors.Is(err, errTooMuch)) {
 		half := len(round) / 2
 		c.sendAll(a, from, round[:half])
 		c.sendAll(a, from, round[half:])
@@ -143,12 +166,12 @@ func (c *Client) sendAll(a *account, from string, round []*errand) {
 }
 
 // sendOne sends a transaction, as often as there is hope.
-func (c *Client) sendOne(a *account, from string, msgs []sdk.Msg) (TxResult, error) {
+func (c *Client) sendOne(a *account, from string, msgs []sdk.Msg, most uint64) (TxResult, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, roundTime)
 	defer cancel()
 	more := uint64(1)
 	for tried := 1; ; tried++ {
-		res, err := c.send(ctx, from, a, msgs, more)
+		res, err := c.send(ctx, from, a, msgs, more, most)
 		if err == nil {
 			if got := len(res.responses); got != len(msgs) {
 				return res, fmt.Errorf("transaction %s has %d responses to %d messages", res.Hash, got, len(msgs))

@@ -133,8 +133,9 @@ func (c *Client) account(name string) (*account, error) {
 	return a, nil
 }
 
-// send is one attempt, with so many times the gas that a trial took.
-func (c *Client) send(ctx context.Context, from string, a *account, msgs []sdk.Msg, more uint64) (TxResult, error) {
+// send is one attempt, with so many times the gas that a trial took, unless that is above the
+// most.
+func (c *Client) send(ctx context.Context, from string, a *account, msgs []sdk.Msg, more, most uint64) (TxResult, error) {
 	if !a.known {
 		if err := c.refresh(ctx, a); err != nil {
 			return TxResult{}, err
@@ -156,6 +157,9 @@ func (c *Client) send(ctx context.Context, from string, a *account, msgs []sdk.M
 	gas, err := c.simulate(ctx, sim)
 	if err != nil {
 		return TxResult{}, err
+	}
+	if gas > most {
+		return TxResult{}, errTooMuch
 	}
 	gas = more * (gas + gas*gasMargin/100 + gasExtra)
 	fee := price.MulInt(math.NewIntFromUint64(gas)).Ceil().TruncateInt()
