@@ -1,46 +1,16 @@
 package claim
 
 import (
-	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"github.com/cantus-network/cantus/exact"
+	"github.com/cantus-network/cantus/exact/canonical"
 )
 
 // ErrEncoding marks bytes that are not the one encoding of what was expected.
-var ErrEncoding = errors.New("not in canonical form")
-
-// RFC 8949 §4.2.1 core deterministic CBOR over structs encoded as arrays, as everything
-// that the network signs; package exact stands below what has the other copy of this.
-var (
-	encMode = must(cbor.EncOptions{
-		Sort:          cbor.SortBytewiseLexical,
-		IndefLength:   cbor.IndefLengthForbidden,
-		TagsMd:        cbor.TagsForbidden,
-		NilContainers: cbor.NilContainerAsEmpty,
-	}.EncMode())
-	decMode = must(cbor.DecOptions{
-		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-		IndefLength:       cbor.IndefLengthForbidden,
-		TagsMd:            cbor.TagsForbidden,
-		MaxNestedLevels:   4,
-		MaxArrayElements:  16,
-		MaxMapPairs:       16,
-		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-	}.DecMode())
-)
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err) // the options above are constants: wrong ones never leave a test run
-	}
-	return v
-}
+var ErrEncoding = canonical.ErrEncoding
 
 // taskWire and resultWire are the encoded forms. Tokens are byte strings of unsigned
 // varints, logarithms and embeddings of signed (zigzag) ones, alternatives of an unsigned
@@ -74,7 +44,7 @@ func (t *Task) Encode() ([]byte, error) {
 	if err := t.Check(); err != nil {
 		return nil, err
 	}
-	b, err := encMode.Marshal(t.wire())
+	b, err := canonical.Encode(t.wire())
 	if err != nil {
 		return nil, fmt.Errorf("encode task: %w", err)
 	}
@@ -86,16 +56,16 @@ func (t *Task) Encode() ([]byte, error) {
 
 func (t *Task) wire() *taskWire {
 	return &taskWire{
-		Model: t.Model[:], Prompt: putTokens(t.Prompt), MaxTokens: t.MaxTokens,
+		Model: t.Model[:], Prompt: canonical.PutTokens(t.Prompt), MaxTokens: t.MaxTokens,
 		Seed: t.Sampling.Seed[:], Temperature: t.Sampling.Temperature, TopK: t.Sampling.TopK, TopP: t.Sampling.TopP,
-		Stop: putTokens(t.Stop), LogProbs: t.LogProbs, Top: t.Top, Embed: t.Embed,
+		Stop: canonical.PutTokens(t.Stop), LogProbs: t.LogProbs, Top: t.Top, Embed: t.Embed,
 	}
 }
 
 // DecodeTask takes what Encode gives and nothing else.
 func DecodeTask(b []byte) (*Task, error) {
 	var w taskWire
-	if err := decode(b, MaxTaskBytes, &w); err != nil {
+	if err := canonical.Decode(b, MaxTaskBytes, &w); err != nil {
 		return nil, fmt.Errorf("decode task: %w", err)
 	}
 	t := &Task{
@@ -113,7 +83,7 @@ func DecodeTask(b []byte) (*Task, error) {
 		t.Stop, err = tokens(w.Stop)
 	}
 	if err == nil {
-		err = same(b, t.wire())
+		err = canonical.Same(b, t.wire())
 	}
 	if err == nil {
 		err = t.Check()
@@ -126,7 +96,7 @@ func DecodeTask(b []byte) (*Task, error) {
 
 // Encode is the one encoding of a result. Check says whether it is one of its task.
 func (r *Result) Encode() ([]byte, error) {
-	b, err := encMode.Marshal(r.wire())
+	b, err := canonical.Encode(r.wire())
 	if err != nil {
 		return nil, fmt.Errorf("encode result: %w", err)
 	}
@@ -137,7 +107,7 @@ func (r *Result) Encode() ([]byte, error) {
 }
 
 func (r *Result) wire() *resultWire {
-	w := &resultWire{Output: putTokens(r.Output), Finish: uint8(r.Finish), LogProbs: putInts(r.LogProbs), Embedding: putInts(r.Embedding)}
+	w := &resultWire{Output: canonical.PutTokens(r.Output), Finish: uint8(r.Finish), LogProbs: putInts(r.LogProbs), Embedding: putInts(r.Embedding)}
 	for _, a := range r.Top {
 		w.Top = binary.AppendVarint(binary.AppendUvarint(w.Top, uint64(a.ID)), int64(a.LogProb))
 	}
@@ -147,7 +117,7 @@ func (r *Result) wire() *resultWire {
 // DecodeResult takes what Encode gives and nothing else.
 func DecodeResult(b []byte) (*Result, error) {
 	var w resultWire
-	if err := decode(b, MaxResultBytes, &w); err != nil {
+	if err := canonical.Decode(b, MaxResultBytes, &w); err != nil {
 		return nil, fmt.Errorf("decode result: %w", err)
 	}
 	r := &Result{Finish: Finish(w.Finish)}
@@ -162,7 +132,7 @@ func DecodeResult(b []byte) (*Result, error) {
 		r.Embedding, err = ints(w.Embedding)
 	}
 	if err == nil {
-		err = same(b, r.wire())
+		err = canonical.Same(b, r.wire())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("decode result: %w", err)
@@ -170,44 +140,7 @@ func DecodeResult(b []byte) (*Result, error) {
 	return r, nil
 }
 
-func decode(b []byte, limit int, into any) error {
-	if len(b) > limit {
-		return fmt.Errorf("%w: %d bytes, at most %d", ErrEncoding, len(b), limit)
-	}
-	if err := decMode.Unmarshal(b, into); err != nil {
-		return fmt.Errorf("%w: %v", ErrEncoding, err)
-	}
-	return nil
-}
-
-// same refuses every spelling of a value but its own.
-func same(b []byte, wire any) error {
-	again, err := encMode.Marshal(wire)
-	if err != nil || !bytes.Equal(again, b) {
-		return fmt.Errorf("%w: another encoding of the same value", ErrEncoding)
-	}
-	return nil
-}
-
-func putTokens(list []uint32) []byte {
-	b := make([]byte, 0, 3*len(list))
-	for _, id := range list {
-		b = binary.AppendUvarint(b, uint64(id))
-	}
-	return b
-}
-
-func tokens(b []byte) ([]uint32, error) {
-	var list []uint32
-	for len(b) > 0 {
-		v, n := binary.Uvarint(b)
-		if n <= 0 || v > math.MaxUint32 {
-			return nil, fmt.Errorf("%w: number %d of a list of tokens", ErrEncoding, len(list))
-		}
-		list, b = append(list, uint32(v)), b[n:]
-	}
-	return list, nil
-}
+func tokens(b []byte) ([]uint32, error) { return canonical.Tokens(b, math.MaxUint32+1) }
 
 func putInts(list []int32) []byte {
 	b := make([]byte, 0, 3*len(list))

@@ -3,13 +3,11 @@ package speaker
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 
-	"github.com/fxamacker/cbor/v2"
-
+	"github.com/cantus-network/cantus/exact/canonical"
 	"github.com/cantus-network/cantus/exact/claim"
 )
 
@@ -98,32 +96,6 @@ func (s *Speaker) MostTokens(text int) int {
 	return s.Frame() + text
 }
 
-// RFC 8949 §4.2.1 core deterministic CBOR, as in package claim.
-var (
-	encMode = must(cbor.EncOptions{
-		Sort:          cbor.SortBytewiseLexical,
-		IndefLength:   cbor.IndefLengthForbidden,
-		TagsMd:        cbor.TagsForbidden,
-		NilContainers: cbor.NilContainerAsEmpty,
-	}.EncMode())
-	decMode = must(cbor.DecOptions{
-		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-		IndefLength:       cbor.IndefLengthForbidden,
-		TagsMd:            cbor.TagsForbidden,
-		MaxNestedLevels:   4,
-		MaxArrayElements:  16,
-		MaxMapPairs:       16,
-		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-	}.DecMode())
-)
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err) // the options above are constants: wrong ones never leave a test run
-	}
-	return v
-}
-
 // wire is the encoded form: an array, tokens as byte strings of varints.
 type wire struct {
 	_          struct{} `cbor:",toarray"`
@@ -142,9 +114,9 @@ func (s *Speaker) Encode() ([]byte, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
-	b, err := encMode.Marshal(&wire{
+	b, err := canonical.Encode(&wire{
 		Model: s.Model[:], Vocabulary: s.Vocabulary[:], Size: s.Size,
-		Prefix: putTokens(s.Prefix), Suffix: putTokens(s.Suffix), Stop: putTokens(s.Stop), Space: s.Space, Trim: s.Trim,
+		Prefix: canonical.PutTokens(s.Prefix), Suffix: canonical.PutTokens(s.Suffix), Stop: canonical.PutTokens(s.Stop), Space: s.Space, Trim: s.Trim,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode a speaker: %w", err)
@@ -158,11 +130,9 @@ func (s *Speaker) Encode() ([]byte, error) {
 // Decode takes what Encode gives and nothing else.
 func Decode(b []byte) (*Speaker, error) {
 	bad := func(what string) error { return fmt.Errorf("decode a speaker: %w: %s", ErrSpeaker, what) }
-	if len(b) > MaxBytes {
-		return nil, bad(fmt.Sprintf("%d bytes, at most %d", len(b), MaxBytes))
-	}
 	var w wire
-	if err := decMode.Unmarshal(b, &w); err != nil {
+	err := canonical.Decode(b, MaxBytes, &w)
+	if err != nil {
 		return nil, bad(err.Error())
 	}
 	s := &Speaker{Size: w.Size, Space: w.Space, Trim: w.Trim}
@@ -175,12 +145,8 @@ func Decode(b []byte) (*Speaker, error) {
 		from []byte
 		to   *[]uint32
 	}{{w.Prefix, &s.Prefix}, {w.Suffix, &s.Suffix}, {w.Stop, &s.Stop}} {
-		for rest := list.from; len(rest) > 0; {
-			v, n := binary.Uvarint(rest)
-			if n <= 0 || v >= claim.MaxVocab {
-				return nil, bad("a list that is not of tokens")
-			}
-			*list.to, rest = append(*list.to, uint32(v)), rest[n:]
+		if *list.to, err = canonical.Tokens(list.from, claim.MaxVocab); err != nil {
+			return nil, bad(err.Error())
 		}
 	}
 	again, err := s.Encode()
@@ -208,12 +174,4 @@ func IDOf(encoded []byte) ID {
 	h.Write([]byte(domain))
 	h.Write(encoded)
 	return ID(h.Sum(nil))
-}
-
-func putTokens(list []uint32) []byte {
-	b := make([]byte, 0, 3*len(list))
-	for _, id := range list {
-		b = binary.AppendUvarint(b, uint64(id))
-	}
-	return b
 }

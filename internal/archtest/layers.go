@@ -20,7 +20,7 @@ var Layers = map[string][]string{
 	"scheduler": {"artifact", "work", "plane"},
 	"worker":    {"artifact", "work", "plane"},
 	"gateway":   {"artifact", "work", "plane", "scheduler", "docs"},
-	"ledger":    {"artifact", "contracts", "exact/claim", "exact/merkle", "exact/modelfile", "exact/referee", "exact/speaker", "work"},
+	"ledger":    {"artifact", "contracts", "exact/canonical", "exact/claim", "exact/merkle", "exact/modelfile", "exact/referee", "exact/speaker", "work"},
 	"docs":      {},
 }
 
@@ -105,7 +105,7 @@ func WorkerStaysSmall(m *Module) []Violation { return free(m, "cmd/cantus-worker
 // referees are what decides about answers of models, and engines what computes such answers:
 // fast, on many threads, and with assembly.
 var (
-	referees = []string{"exact/claim", "exact/merkle", "exact/modelfile", "exact/referee", "exact/speaker"}
+	referees = []string{"exact/canonical", "exact/claim", "exact/merkle", "exact/modelfile", "exact/referee", "exact/speaker"}
 	engines  = []string{"exact/model", "exact/kernel"}
 )
 
