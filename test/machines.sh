@@ -8,6 +8,7 @@
 #   kill9 NAME             as a power cut would: no signal that it could handle
 #   on NAME COMMAND        run a command there
 #   unplug NAME, plug NAME  the cable of a namespace
+#   join_by_state_sync NAME  a node more, from a snapshot of the validators'
 #
 # Names: v1… validators, g1… gateways, w1… workers, buyer, web (the sites).
 
@@ -140,7 +141,7 @@ found() {
     --from validator --stake 100000note --moniker v1 $(listens v1) > "$work/v1/identity"
   node_id[v1]=$(awk '/^node/ { print $2 }' "$work/v1/identity")
   # The windows of a public network are hours; --devnet would also drop blocks after minutes.
-  jq --argjson w "$WINDOWS" --argjson r "${REQUESTS:-{\}}" '.app_state.work.params += ($w | map_values(tostring)) | .app_state.requests.params += $r' "$(genesis v1)" > "$work/genesis.json"
+  jq --argjson w "$WINDOWS" --argjson r "${REQUEST_PARAMS:-{\}}" '.app_state.work.params += ($w | map_values(tostring)) | .app_state.requests.params += $r' "$(genesis v1)" > "$work/genesis.json"
   cp "$work/genesis.json" "$(genesis v1)"
   for ((i = 2; i <= v; i++)); do
     local peers=() j
@@ -289,6 +290,23 @@ opened() {
     sleep 0.2
   done
   die "no job was opened within a minute"
+}
+
+# join_by_state_sync NAME: a node that is no validator takes the state from a snapshot that the
+# others offer, on the word of v2 and v3. Sets earliest, its first block.
+join_by_state_sync() {
+  local name=$1 trust hash v peers=()
+  machine "$name" "$base.1.${name#v}"
+  trust=$(($(height v2) - 5))
+  hash=$(rpc v2 "commit?height=$trust" | jq -r .result.signed_header.commit.block_id.hash)
+  for v in "${validators[@]}"; do peers+=(--peer "$(peer "$v")"); done
+  cantus_on "$name" ledger join --genesis "$work/genesis.json" --moniker "$name" "${peers[@]}" $(listens "$name") \
+    --trust-height "$trust" --trust-hash "$hash" --trust-rpc "http://${address[v2]}:26657" --trust-rpc "http://${address[v3]}:26657"
+  tune "$name"
+  start "$name"
+  await_height "$name" "$(height v2)"
+  earliest=$(rpc "$name" status | jq -r .result.sync_info.earliest_block_height)
+  [ "$earliest" -gt 1 ] || die "$name replayed every block: it has block $earliest"
 }
 
 # ---- what must hold at the end

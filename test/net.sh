@@ -180,18 +180,7 @@ say "the validators"
 same_state "${validators[@]}"
 
 say "a fifth node joins by state sync"
-machine v5 "$base.1.5"
-trust=$(($(height v2) - 5))
-hash=$(rpc v2 "commit?height=$trust" | jq -r .result.signed_header.commit.block_id.hash)
-peers=()
-for v in "${validators[@]}"; do peers+=(--peer "$(peer "$v")"); done
-cantus_on v5 ledger join --genesis "$work/genesis.json" --moniker v5 "${peers[@]}" $(listens v5) \
-  --trust-height "$trust" --trust-hash "$hash" --trust-rpc "http://${address[v2]}:26657" --trust-rpc "http://${address[v3]}:26657"
-tune v5
-start v5
-await_height v5 "$(height v2)"
-earliest=$(rpc v5 status | jq -r .result.sync_info.earliest_block_height)
-[ "$earliest" -gt 1 ] || die "v5 replayed every block: it has block $earliest"
+join_by_state_sync v5
 logged "v5 has joined by state sync; its first block is $earliest"
 same_state "${validators[@]}" v5
 

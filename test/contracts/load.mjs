@@ -10,6 +10,7 @@
 //   REQUESTS  how many requests at least (2000)
 //   LEISURE   seconds for the first few requests alone (90), 0 for none of these
 //   PATIENCE  seconds to wait afterwards for requests that are open (240)
+//   ENDED     with any value: fails where a request is not over then, or not as it may be
 //   SEED      of the order of things
 //   OUT       file for the figures
 
@@ -288,8 +289,10 @@ async function leisure(a, i) {
   await a.mined(await actions.request(a));
 }
 const leisurely = Number(env("LEISURE", "90"));
+let atLeisure = [];
 if (leisurely > 0) {
   await Promise.all(accounts.map(leisure));
+  atLeisure = asked.map(({ id }) => id);
   console.log(`${made} requests at leisure`);
   for (let left = await open(); left > 0 && Date.now() - begun < leisurely * 1000; left = await open()) await sleep(1000);
   console.log(`${Math.round((Date.now() - begun) / 1000)} s: ${await open()} of them are not over, ${evidence.length} deliveries were seen`);
@@ -325,15 +328,44 @@ console.log(`${made} requests in ${Math.round(sending)} s; ${transactions} trans
 
 // ---- what becomes of them
 
-async function open() {
+async function openIDs() {
   const r = await (await fetch(`${process.env.REST}/cantus/requests/v1/requests?gateway=${process.env.GATEWAY}&pagination.limit=1000`)).json();
-  return r.requests.length;
+  return r.requests.map(({ id }) => BigInt(id));
 }
-let left = await open();
-for (let last = 0; left > 0 && Date.now() - begun < (sending + patience) * 1000; left = await open()) {
+async function open() {
+  return (await openIDs()).length;
+}
+// Who waits may end what has come to nothing: the gateway, with one transaction a block, would
+// take as many blocks for that as there are.
+async function conclude(list) {
+  const shares = accounts.map((_, i) => list.filter((_, j) => j % accounts.length === i));
+  await Promise.all(accounts.map(async (a, i) => {
+    const sent = [];
+    for (const id of shares[i]) {
+      const data = iCantus.encodeFunctionData("conclude", [id]);
+      try {
+        await a.provider.send("eth_call", [{ from: a.wallet.address, to: CANTUS, data }, "latest"]);
+      } catch {
+        continue; // it may still be answered
+      }
+      try {
+        sent.push(await a.send("conclude in the end", CANTUS, data, { gas: 900_000n }));
+      } catch {
+        a.nonce = undefined;
+        break; // as many as a node takes of an account at once: the next time
+      }
+      if (sent.length === 16) break;
+    }
+    for (const w of sent) await a.mined(w);
+  }));
+}
+
+let left = await openIDs();
+for (let last = Date.now(); left.length > 0 && Date.now() - begun < (sending + patience) * 1000; left = await openIDs()) {
   if (Date.now() - last > 20_000) {
     last = Date.now();
-    console.log(`${Math.round((last - begun) / 1000)} s: ${left} requests are not over`);
+    console.log(`${Math.round((last - begun) / 1000)} s: ${left.length} requests are not over`);
+    await conclude(left);
   }
   await sleep(2000);
 }
@@ -341,25 +373,35 @@ over = true;
 await watching;
 
 const names = ["none", "open", "answered", "final", "refuted", "failed", "cancelled", "answered by digest", "final by digest"];
-const ends = {};
-for (let i = 0; i < asked.length; i += 40) {
-  await Promise.all(asked.slice(i, i + 40).map(async ({ id }) => {
-    const out = await reader.send("eth_call", [{ to: CANTUS, data: iCantus.encodeFunctionData("requestOf", [id]) }, "latest"]);
-    const s = names[Number(iCantus.decodeFunctionResult("requestOf", out)[0].status)];
-    ends[s] = (ends[s] ?? 0) + 1;
-  }));
+async function endsOf(ids) {
+  const ends = {};
+  for (let i = 0; i < ids.length; i += 40) {
+    await Promise.all(ids.slice(i, i + 40).map(async (id) => {
+      const out = await reader.send("eth_call", [{ to: CANTUS, data: iCantus.encodeFunctionData("requestOf", [id]) }, "latest"]);
+      const s = names[Number(iCantus.decodeFunctionResult("requestOf", out)[0].status)];
+      ends[s] = (ends[s] ?? 0) + 1;
+    }));
+  }
+  return ends;
 }
+const ends = await endsOf(asked.map(({ id }) => id));
 // By pages: a node answers with so many logs at once.
-const calls = { well: 0, failed: 0 };
+const calls = { well: 0, failed: 0 }, answers = [];
 const last = Number(await reader.send("eth_blockNumber", []));
 for (let from = 1; from <= last; from += 100) {
-  for (const l of await logsOf("Called", from, Math.min(last, from + 99))) calls[iCantus.parseLog(l).args.success ? "well" : "failed"]++;
+  const to = Math.min(last, from + 99);
+  for (const l of await logsOf("Called", from, to)) calls[iCantus.parseLog(l).args.success ? "well" : "failed"]++;
+  for (const l of await logsOf("Answered", from, to)) answers.push(Number(l.blockNumber));
 }
 const figures = {
-  requests: made, ends, callbacks: calls, transactions, failed: reverted, refused, without_receipt: Object.fromEntries(Object.entries(lost).map(([k, v]) => [k, v.length])), gas: String(gasUsed), sending_seconds: Math.round(sending),
+  requests: made, ends, at_leisure: await endsOf(atLeisure), callbacks: calls, answered_in: answers, transactions, failed: reverted, refused, without_receipt: Object.fromEntries(Object.entries(lost).map(([k, v]) => [k, v.length])), gas: String(gasUsed), sending_seconds: Math.round(sending),
   seconds: Math.round((Date.now() - begun) / 1000), actions: sent,
 };
 writeFileSync(process.env.OUT, JSON.stringify(figures, null, 1));
 console.log(JSON.stringify(figures));
 for (const p of providers) p.destroy();
 if (asked.length < target || (ends.none ?? 0) > 0) process.exit(1);
+if (env("ENDED", "") && names.some((s) => !["final", "final by digest", "failed", "cancelled"].includes(s) && ends[s] > 0)) {
+  console.error("not every request is over as it should be");
+  process.exit(1);
+}
