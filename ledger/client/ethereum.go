@@ -60,6 +60,9 @@ type contractCall struct {
 	gas  uint64
 }
 
+// again makes of the call one that the ledger does not take for one that it has refused.
+func (c *contractCall) again() { c.gas++ }
+
 // Call sends a transaction to a contract and waits until it is in a block. Calls that several
 // callers make with one key may be in the same block, in any order. ErrReverted means that the
 // contract said no: where that shows before anything is sent, it costs nothing.

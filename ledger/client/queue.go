@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/cosmos/gogoproto/proto"
+	"github.com/ethereum/go-ethereum/core"
+	"github.com/ethereum/go-ethereum/core/txpool"
 
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
@@ -21,8 +25,12 @@ const (
 	// maxCalls is how many calls of contracts are under way at once.
 	maxCalls = 16
 	// tries is how often an errand is signed anew after its number was taken or its gas ran out.
-	tries = 4
+	tries = 8
 )
+
+// errReserved says that a transaction of the key's other kind waits for a block, or has just
+// come into one: messages and calls of contracts do not wait side by side.
+var errReserved = errors.New("another transaction of this key waits for a block")
 
 // errTooMuch says that a transaction of several callers takes more gas than it should.
 var errTooMuch = errors.New("too much for one transaction")
@@ -46,11 +54,12 @@ type account struct {
 
 // errand is what one caller wants to have in a block: messages, or the call of a contract.
 type errand struct {
-	ctx   context.Context
-	msgs  []sdk.Msg
-	call  *contractCall
-	bytes int // of the messages
-	tried int
+	ctx      context.Context
+	msgs     []sdk.Msg
+	call     *contractCall
+	bytes    int // of the messages
+	tried    int
+	patience time.Time // until which the other kind's transactions are waited for
 
 	done chan struct{} // closed when the rest says how it went
 	res  TxResult
@@ -65,7 +74,7 @@ func (e *errand) end(res TxResult, err error) {
 // run queues an errand and waits for its end, or for its context's. An errand that is under
 // way by then may still take effect.
 func (c *Client) run(a *account, from string, e *errand) (TxResult, error) {
-	e.done = make(chan struct{})
+	e.done, e.patience = make(chan struct{}), time.Now().Add(confirmWait)
 	for _, m := range e.msgs {
 		e.bytes += proto.Size(m)
 	}
@@ -169,9 +178,9 @@ func (c *Client) sendAll(a *account, from string, round []*errand) {
 func (c *Client) sendOne(a *account, from string, msgs []sdk.Msg, most uint64) (TxResult, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, roundTime)
 	defer cancel()
-	more := uint64(1)
-	for tried := 1; ; tried++ {
-		res, err := c.send(ctx, from, a, msgs, more, most)
+	more, besides, patience := uint64(1), uint64(0), time.Now().Add(confirmWait)
+	for tried := 1; ; {
+		res, err := c.send(ctx, from, a, msgs, more, most, besides)
 		if err == nil {
 			if got := len(res.responses); got != len(msgs) {
 				return res, fmt.Errorf("transaction %s has %d responses to %d messages", res.Hash, got, len(msgs))
@@ -180,22 +189,31 @@ func (c *Client) sendOne(a *account, from string, msgs []sdk.Msg, most uint64) (
 		}
 		a.known = false // whatever happened, ask before the next
 		switch {
+		case errors.Is(err, errReserved) && time.Now().Before(patience) && sleep(ctx, poll):
+			besides++ // a node does not look again at the same transaction
+			continue
 		case tried == tries:
 			return res, err
-		case wrongNumber(err):
+		case wrongNumber(err) && sleep(ctx, poll):
 			// Somebody else used the key, or its last transaction came after all.
 		case res.Hash != "" && errors.Is(err, sdkerrors.ErrOutOfGas):
 			more *= 2 // what it met in its block was more than what it was tried on
 		default:
 			return res, err
 		}
+		tried++
 	}
 }
 
 // wrongNumber reports whether a transaction was refused for its place among its signer's.
 // The EVM's word for that is another than the accounts'.
 func wrongNumber(err error) bool {
-	return errors.Is(err, sdkerrors.ErrWrongSequence) || errors.Is(err, sdkerrors.ErrInvalidSequence)
+	if errors.Is(err, sdkerrors.ErrWrongSequence) || errors.Is(err, sdkerrors.ErrInvalidSequence) {
+		return true
+	}
+	var refused *Error // by the EVM's pool, whose errors have no codes
+	return errors.As(err, &refused) && slices.ContainsFunc([]error{core.ErrNonceTooLow, core.ErrNonceTooHigh, txpool.ErrReplaceUnderpriced},
+		func(e error) bool { return strings.Contains(refused.Log, e.Error()) })
 }
 
 // callAll has all errands' calls made, by transactions with numbers in a row, and returns
@@ -209,8 +227,13 @@ func (c *Client) callAll(a *account, from string, round []*errand) (again []*err
 	}
 	var out []sent
 	fail := func(e *errand, res TxResult, err error) {
-		e.tried++
-		if wrongNumber(err) && e.tried < tries {
+		switch {
+		case errors.Is(err, errReserved) && time.Now().Before(e.patience) && sleep(ctx, poll):
+			e.call.again()
+			again = append(again, e)
+			return
+		case wrongNumber(err) && e.tried+1 < tries && sleep(ctx, poll):
+			e.tried++
 			again = append(again, e)
 			return
 		}

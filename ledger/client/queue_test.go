@@ -81,3 +81,28 @@ func TestSendEndsWithItsContext(t *testing.T) {
 	_, err = c.Send(t.Context(), "bob", send(bob, bob, math.OneInt()))
 	require.NoError(t, err, "what was given up is in nobody's way")
 }
+
+// One sends messages while the other calls: a node takes only one of these of a key at a time.
+func TestSharedKeyOfBothKinds(t *testing.T) {
+	one, two := connect(t), connect(t)
+	bob, err := one.Address("bob")
+	require.NoError(t, err)
+	contracts, err := two.Contracts(t.Context(), "bob")
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	var sent, called [6]error
+	wg.Go(func() {
+		for i := range sent {
+			_, sent[i] = one.Send(t.Context(), "bob", send(bob, bob, math.OneInt()))
+		}
+	})
+	wg.Go(func() {
+		for i := range called {
+			_, called[i] = contracts.Call(t.Context(), common.BytesToAddress(bob), nil)
+		}
+	})
+	wg.Wait()
+	for _, err := range append(sent[:], called[:]...) {
+		require.NoError(t, err)
+	}
+}

@@ -23,6 +23,7 @@ import (
 	txtypes "github.com/cosmos/cosmos-sdk/types/tx"
 	"github.com/cosmos/cosmos-sdk/types/tx/signing"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
+	"github.com/cosmos/evm/mempool/reserver"
 	feemarkettypes "github.com/cosmos/evm/x/feemarket/types"
 
 	"github.com/cantus-network/cantus/ledger/chain"
@@ -71,7 +72,11 @@ func (e *Error) Unwrap() error { return e.err }
 
 func newError(codespace string, code uint32, log, hash string) *Error {
 	log, _, _ = strings.Cut(log, "\n")
-	return &Error{Codespace: codespace, Code: code, Log: log, Hash: hash, err: errorsmod.ABCIError(codespace, code, log)}
+	e := &Error{Codespace: codespace, Code: code, Log: log, Hash: hash, err: errorsmod.ABCIError(codespace, code, log)}
+	if strings.Contains(log, reserver.ErrAlreadyReserved.Error()) { // which has no code of its own
+		e.err = errReserved
+	}
+	return e
 }
 
 // TxResult is a transaction in a block.
@@ -134,8 +139,8 @@ func (c *Client) account(name string) (*account, error) {
 }
 
 // send is one attempt, with so many times the gas that a trial took, unless that is above the
-// most.
-func (c *Client) send(ctx context.Context, from string, a *account, msgs []sdk.Msg, more, most uint64) (TxResult, error) {
+// most, and a little besides.
+func (c *Client) send(ctx context.Context, from string, a *account, msgs []sdk.Msg, more, most, besides uint64) (TxResult, error) {
 	if !a.known {
 		if err := c.refresh(ctx, a); err != nil {
 			return TxResult{}, err
@@ -161,7 +166,7 @@ func (c *Client) send(ctx context.Context, from string, a *account, msgs []sdk.M
 	if gas > most {
 		return TxResult{}, errTooMuch
 	}
-	gas = more * (gas + gas*gasMargin/100 + gasExtra)
+	gas = more*(gas+gas*gasMargin/100+gasExtra) + besides
 	fee := price.MulInt(math.NewIntFromUint64(gas)).Ceil().TruncateInt()
 
 	f = f.WithGas(gas).WithFees(chain.Coins(fee).String())
