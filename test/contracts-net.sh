@@ -20,8 +20,8 @@ set -euo pipefail
 # gateway gets long to answer challenges: it sends one transaction a block, and would be
 # slashed and paused for what it has not brought to the ledger yet of the storms' jobs.
 : "${WINDOWS:={\"open_blocks\":150,\"verdict_commit_blocks\":150,\"verdict_reveal_blocks\":100,\"challenge_blocks\":5,\"answer_blocks\":1000,\"grace_blocks\":400,\"unbonding_blocks\":4000,\"dispute_open_blocks\":20,\"dispute_move_blocks\":100\}}"
-# The storms are more than a gateway would be asked for.
-: "${REQUEST_PARAMS:={\"max_open_per_gateway\":1000000\}}"
+# The storms are more than a gateway would be asked for, and what comes to nothing ends soon.
+: "${REQUEST_PARAMS:={\"max_open_per_gateway\":1000000,\"deliver_blocks\":\"600\"\}}"
 . "$(dirname "$0")/machines.sh"
 for program in curl jq node openssl; do command -v "$program" >/dev/null || die "$program is not installed"; done
 workplace contracts-net

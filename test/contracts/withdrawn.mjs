@@ -20,7 +20,7 @@ const fail = (why) => {
 for (const call of ["quote", "request"]) {
   const tx = call === "quote" ? { to: CANTUS, data: iCantus.encodeFunctionData("quote", [process.env.MODEL, 2, 4, 0n, 0]) } : { from: wallet.address, to: CANTUS, value: fee, data };
   const why = await provider.call(tx).then(() => fail(`${call} was not refused`), (err) => String(err.reason ?? err.info?.error?.message ?? err.message));
-  if (!why.includes("no gateway answers")) fail(`${call} was refused for another reason: ${why}`);
+  if (!why.includes("has 0 offers")) fail(`${call} was refused for another reason: ${why}`);
   console.log(`${call}: ${why}`);
 }
 

@@ -230,12 +230,12 @@ func (k *Keeper) resolveSamples(ctx context.Context, e *types.Epoch) error {
 		if s.Status == types.SampleStatus_SAMPLE_STATUS_FALSE {
 			continue
 		}
-		if was := s.Status; was == types.SampleStatus_SAMPLE_STATUS_ACCUSED {
+		doubtful, err := k.doubtful(ctx, *e, *s)
+		if err != nil {
+			return err
+		}
+		if s.Status == types.SampleStatus_SAMPLE_STATUS_ACCUSED {
 			s.Status = resolve(*s)
-			doubtful, err := k.doubtful(ctx, *e, *s)
-			if err != nil {
-				return err
-			}
 			if doubtful {
 				s.Status = types.SampleStatus_SAMPLE_STATUS_UNDECIDED
 			}
@@ -246,7 +246,7 @@ func (k *Keeper) resolveSamples(ctx context.Context, e *types.Epoch) error {
 			emit(ctx, types.EventSampleDecided, types.AttrJob, e.Job, types.AttrEpoch, e.Number, types.AttrSample, i,
 				types.AttrWorker, signed.Receipt.Worker, types.AttrStatus, s.Status)
 		}
-		if err := k.judge(ctx, *e, uint32(i), false); err != nil {
+		if err := k.judge(ctx, *e, uint32(i), circumstances{doubtful: doubtful}); err != nil {
 			return err
 		}
 	}

@@ -30,7 +30,7 @@ func (k *Keeper) conclude(ctx context.Context, e *types.Epoch, i uint32, status 
 		return nil // until the epoch settles somebody may prove it false
 	}
 	if !e.OwesPlants() || e.Status == types.EpochStatus_EPOCH_STATUS_VOID {
-		return k.judge(ctx, *e, i, false)
+		return k.judge(ctx, *e, i, circumstances{})
 	}
 	if !found {
 		return nil
@@ -43,10 +43,15 @@ func (k *Keeper) conclude(ctx context.Context, e *types.Epoch, i uint32, status 
 	return k.setWorker(ctx, w)
 }
 
+// circumstances of a decided sample that it does not show itself.
+type circumstances struct {
+	charged  bool // its worker was charged meanwhile
+	doubtful bool // as doubtful says; only the end of an epoch knows
+}
+
 // judge has a decided sample's consequences, once it is known whether it is a plant and, if
-// its kind is refereed, whether anybody proves it false. It is called once for each sample;
-// charged says whether its worker was charged meanwhile.
-func (k *Keeper) judge(ctx context.Context, e types.Epoch, i uint32, charged bool) error {
+// its kind is refereed, whether anybody proves it false. It is called once for each sample.
+func (k *Keeper) judge(ctx context.Context, e types.Epoch, i uint32, c circumstances) error {
 	p, err := k.Params(ctx)
 	if err != nil {
 		return err
@@ -57,16 +62,12 @@ func (k *Keeper) judge(ctx context.Context, e types.Epoch, i uint32, charged boo
 		}
 	}
 	s := e.Samples[i]
-	if err := k.judgeWorker(ctx, e, s, charged); err != nil {
+	if err := k.judgeWorker(ctx, e, s, c.charged); err != nil {
 		return fmt.Errorf("judge the worker of sample %d: %w", i, err)
-	}
-	doubtful, err := k.doubtful(ctx, e, s)
-	if err != nil {
-		return err
 	}
 	for _, slot := range s.Slots {
 		bps, why := fine(s, slot, e, p)
-		if doubtful && slot.Outcome == types.Outcome_OUTCOME_FAIL {
+		if c.doubtful && slot.Outcome == types.Outcome_OUTCOME_FAIL {
 			bps = 0
 		}
 		passed := s.Plant && slot.Outcome == types.Outcome_OUTCOME_PASS
@@ -182,7 +183,7 @@ func (k *Keeper) judgeBlind(ctx context.Context, e *types.Epoch) error {
 		if e.Samples[i].Status != types.SampleStatus_SAMPLE_STATUS_FALSE {
 			continue
 		}
-		if err := k.judge(ctx, *e, uint32(i), true); err != nil {
+		if err := k.judge(ctx, *e, uint32(i), circumstances{charged: true}); err != nil {
 			return err
 		}
 	}

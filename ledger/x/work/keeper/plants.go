@@ -65,7 +65,7 @@ func (m msgServer) RevealPlants(ctx context.Context, msg *types.MsgRevealPlants)
 		if e.Refereed && !charged {
 			continue // judged when the epoch settles
 		}
-		if err := m.judge(ctx, e, uint32(i), charged); err != nil {
+		if err := m.judge(ctx, e, uint32(i), circumstances{charged: charged}); err != nil {
 			return nil, err
 		}
 	}
