@@ -1,9 +1,12 @@
 package desk_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"math/big"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,8 +43,13 @@ type world struct {
 	sealed    bool
 	closed    bool // the plan
 	refuse    error
+	unable    error // of Ask
+	failed    int   // how often Ask was
 	delivered []types.Evidence
 	concluded int
+
+	pages desk.Pages   // instead of the world's own models
+	log   *slog.Logger // nil for none
 }
 
 func newWorld(t *testing.T, policy uint32) *world {
@@ -63,7 +71,11 @@ func newWorld(t *testing.T, policy uint32) *world {
 
 // run has a desk at work until what is wanted came about, and ends it.
 func (w *world) run(until func() bool) {
-	d, err := desk.New(desk.Config{Key: w.key.Public(), Ledger: w, Scheduler: w, Models: w, Artifacts: w.store})
+	c := desk.Config{Key: w.key.Public(), Ledger: w, Scheduler: w, Artifacts: w.store, Log: w.log, Pages: w.pages}
+	if w.pages == nil {
+		c.Models = w
+	}
+	d, err := desk.New(c)
 	require.NoError(w.t, err)
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan struct{})
@@ -80,7 +92,12 @@ func (w *world) answer() {
 	require.NoError(w.t, err)
 	result, err := (&claim.Result{Output: []uint32{5, 6}, Finish: claim.Length}).Encode()
 	require.NoError(w.t, err)
-	r, err := work.SignReceipt(w.key, work.Receipt{Chain: "c", Job: 8, Seq: uint64(len(w.done) + 1), Attempt: 1, Task: artifact.Sum(task), Result: artifact.Sum(result), Units: 4, Started: 1, Finished: 2})
+	w.signs(w.key, task, result)
+}
+
+// signs has a worker give its word for a result. The caller holds w.mu.
+func (w *world) signs(worker work.PrivateKey, task, result []byte) {
+	r, err := work.SignReceipt(worker, work.Receipt{Chain: "c", Job: 8, Seq: uint64(len(w.done) + 1), Attempt: 1, Task: artifact.Sum(task), Result: artifact.Sum(result), Units: 4, Started: 1, Finished: 2})
 	require.NoError(w.t, err)
 	b, err := r.Encode()
 	require.NoError(w.t, err)
@@ -111,8 +128,10 @@ func (w *world) Open(context.Context) ([]types.Request, error) {
 func (w *world) Speaker(context.Context, speaker.ID) (*speaker.Speaker, error) {
 	return w.voice.Speaker(), nil
 }
-func (w *world) Speaks(*speaker.Speaker) (*voice.Voice, error)            { return w.voice, nil }
-func (w *world) Operator(context.Context, work.PublicKey) (string, error) { return "operator", nil }
+func (w *world) Speaks(*speaker.Speaker) (*voice.Voice, error) { return w.voice, nil }
+func (w *world) Operator(_ context.Context, key work.PublicKey) (string, error) {
+	return "operator of " + key.String(), nil
+}
 func (w *world) Forfeited(context.Context, work.JobID, work.PublicKey) (bool, error) {
 	return false, nil
 }
@@ -188,6 +207,10 @@ func (w *world) Receipts(_ context.Context, _ work.JobID, at scheduler.Cursor, f
 func (w *world) Ask(_ work.JobID, t claim.Task) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.unable != nil {
+		w.failed++
+		return w.unable
+	}
 	w.asked = append(w.asked, t)
 	return nil
 }
@@ -257,4 +280,21 @@ func TestAVoidEpochIsAskedAgain(t *testing.T) {
 	w.closed = true
 	w.run(func() bool { return w.concluded == 1 })
 	require.Empty(t, w.delivered)
+}
+
+// What does not change is told once: a gateway without workers for a model does not fill its
+// log.
+func TestTroubleIsToldOnce(t *testing.T) {
+	var told bytes.Buffer
+	w := newWorld(t, types.Safe)
+	w.log = slog.New(slog.NewTextHandler(&told, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	w.unable = errors.New("no worker holds the model")
+	w.run(func() bool {
+		if w.failed == 4 {
+			w.unable = errors.New("no worker has room")
+		}
+		return w.failed >= 7
+	})
+	require.Equal(t, 1, strings.Count(told.String(), "no worker holds the model"), told.String())
+	require.Equal(t, 1, strings.Count(told.String(), "no worker has room"), told.String())
 }

@@ -1,13 +1,12 @@
 package keeper
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"slices"
 
 	"github.com/cantus-network/cantus/artifact"
-	"github.com/cantus-network/cantus/exact/claim"
 	"github.com/cantus-network/cantus/exact/speaker"
 	"github.com/cantus-network/cantus/ledger/x/requests/types"
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
@@ -33,10 +32,37 @@ type finding struct {
 	final   bool
 }
 
-// claimed is a request's task and what came of it, as the workers signed for them.
+// subject is whom requests are to: a model (models.go), or a reader of pages (pages.go). It
+// is all that differs between the two.
+type subject interface {
+	// units is the most that the work of a request of this size can cost.
+	units(t types.Terms, s types.Size) uint64
+	// reserve is what a request's job must be able to pay.
+	reserve(t types.Terms, policy uint8) uint64
+	// read checks that the evidence's task is the one that the request asks for, and that the
+	// results are ones that it could have and make one answer. It says what each testimony
+	// must be a receipt of, and what the answer is.
+	read(r types.Request, e *types.Evidence) ([]claimed, []byte, error)
+}
+
+// subject returns whom requests with this ID are to, if somebody once made an offer for it.
+func (k *Keeper) subject(ctx context.Context, id []byte) (subject, error) {
+	encoded, err := get(ctx, k.speakers, id, "speaker %x", id)
+	if err != nil {
+		return nil, err
+	}
+	if f, ok := types.FormOf(encoded); ok {
+		return reader{f}, nil
+	}
+	s, err := speaker.Decode(encoded)
+	if err != nil {
+		return nil, fmt.Errorf("read speaker %x: %w", id, err)
+	}
+	return model{s}, nil
+}
+
+// claimed is what came of a request's task, as a worker signed for it.
 type claimed struct {
-	spec   artifact.Digest
-	task   []byte
 	result artifact.Digest
 	units  uint64
 }
@@ -48,7 +74,14 @@ func (k *Keeper) examine(ctx context.Context, r types.Request, e *types.Evidence
 	if want := types.Workers(r.Policy); len(e.Testimonies) != want {
 		return finding{}, types.ErrEvidence.Wrapf("%d testimonies: the policy of request %d wants %d", len(e.Testimonies), r.Id, want)
 	}
-	c, answer, err := k.read(ctx, r, e)
+	who, err := k.subject(ctx, r.Speaker)
+	if err != nil {
+		return finding{}, err
+	}
+	claims, answer, err := who.read(r, e)
+	if err != nil && !types.ErrEvidence.Is(err) {
+		err = types.ErrEvidence.Wrap(err.Error())
+	}
 	if err != nil {
 		return finding{}, err
 	}
@@ -59,7 +92,7 @@ func (k *Keeper) examine(ctx context.Context, r types.Request, e *types.Evidence
 	var f finding
 	var operators []string
 	for i, t := range e.Testimonies {
-		g, operator, err := k.testify(ctx, r, j, c, t)
+		g, operator, err := k.testify(ctx, j, r.Terms.SpecDigest, e.Task, claims[i], t)
 		if err != nil {
 			return finding{}, types.ErrEvidence.Wrapf("testimony %d: %s", i, err.Error())
 		}
@@ -84,66 +117,17 @@ func (k *Keeper) examine(ctx context.Context, r types.Request, e *types.Evidence
 	return f, nil
 }
 
-// read checks that the task is the one that the request asks for, and the result one that it
-// could have, and spells out the answer.
-func (k *Keeper) read(ctx context.Context, r types.Request, e *types.Evidence) (claimed, []byte, error) {
-	refuse := func(err error) (claimed, []byte, error) { return claimed{}, nil, types.ErrEvidence.Wrap(err.Error()) }
-	who, err := k.speaker(ctx, r.Speaker)
-	if err != nil {
-		return claimed{}, nil, err
-	}
-	task, err := claim.DecodeTask(e.Task)
-	if err != nil {
-		return refuse(err)
-	}
-	want, err := who.Task(task.Prompt, r.Id, r.Sampling.Speakers()).Encode()
-	if err != nil {
-		return refuse(err)
-	}
-	if !bytes.Equal(want, e.Task) {
-		return claimed{}, nil, types.ErrEvidence.Wrapf("the task is not that of request %d: another model, or other parameters", r.Id)
-	}
-	result, err := claim.DecodeResult(e.Result)
-	if err != nil {
-		return refuse(err)
-	}
-	if err := result.Check(task); err != nil {
-		return refuse(err)
-	}
-	if result.Finish == claim.Cancelled {
-		return claimed{}, nil, types.ErrEvidence.Wrap("the result is only the beginning of an answer")
-	}
-	answer, err := spell(who, r, task, result, e.Spelling)
-	if err != nil {
-		return refuse(err)
-	}
-	spec, err := artifact.DigestFromBytes(r.Terms.SpecDigest)
-	if err != nil {
-		return refuse(err)
-	}
-	return claimed{
-		spec: spec, task: e.Task, result: work.Result{Body: e.Result}.Digest(), units: r.Terms.Units(len(task.Prompt), len(result.Output)),
-	}, answer, nil
-}
-
-// spell checks that the prompt's tokens are the request's text and gives the answer's.
-func spell(who *speaker.Speaker, r types.Request, task *claim.Task, result *claim.Result, spelling []byte) ([]byte, error) {
-	sp, err := who.Open(spelling)
-	if err != nil {
-		return nil, err
-	}
-	if err := who.Prompt(r.Prompt, task.Prompt, sp); err != nil {
-		return nil, err
-	}
-	return who.Answer(result.Output, sp)
-}
-
-// testify checks one testimony, and names its worker's operator. It is final once nobody can
-// say anything against it any more.
-func (k *Keeper) testify(ctx context.Context, r types.Request, j worktypes.Job, c claimed, t types.Testimony) (finding, string, error) {
+// testify checks that one testimony is of this task and of what is claimed to have come of it,
+// and names its worker's operator. It is final once nobody can say anything against it any
+// more.
+func (k *Keeper) testify(ctx context.Context, j worktypes.Job, spec, body []byte, c claimed, t types.Testimony) (finding, string, error) {
 	charge(ctx, gasTestimony+uint64(len(t.Proof.Siblings))*gasSibling, "testimony")
 	refuse := func(format string, a ...any) (finding, string, error) {
 		return finding{}, "", types.ErrEvidence.Wrapf(format, a...)
+	}
+	digest, err := artifact.DigestFromBytes(spec)
+	if err != nil {
+		return finding{}, "", err
 	}
 	e, err := k.market.Epoch(ctx, j.Id, t.Epoch)
 	if err != nil {
@@ -153,8 +137,8 @@ func (k *Keeper) testify(ctx context.Context, r types.Request, j worktypes.Job, 
 	if err != nil {
 		return finding{}, "", err
 	}
-	switch task := (work.Task{Job: receipt.Job, Seq: receipt.Seq, Body: c.task}); {
-	case task.DigestOf(c.spec) != receipt.Task:
+	switch task := (work.Task{Job: receipt.Job, Seq: receipt.Seq, Body: body}); {
+	case task.DigestOf(digest) != receipt.Task:
 		return refuse("the receipt is of another task")
 	case receipt.Result != c.result:
 		return refuse("the receipt is of another result")
