@@ -50,7 +50,7 @@ export function compile(more = {}) {
 }
 
 // deployed are the contracts, beside the hostile ones, that the ledger's tests put on a ledger.
-const deployed = ["Bounty", "TreasurySummary"];
+const deployed = ["Bounty", "Notary", "TreasurySummary"];
 
 function outputs() {
   const files = {};

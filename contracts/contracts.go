@@ -3,7 +3,8 @@
 // which Solidity projects install.
 //
 //	src/         the interface, CantusClient to build on, a mock for tests
-//	examples/    a bounty that a model judges, a treasury whose votes a model sums up
+//	examples/    a bounty that a model judges, a treasury whose votes a model sums up, a notary
+//	             of web pages
 //	abi/         ABIs, written by compile.mjs (make gen)
 //	test/        tests of all that, and the hostile contracts of the ledger's tests
 package contracts

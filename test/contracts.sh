@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# A contract asks a model: viem and ethers from npm, unchanged, deploy one on a one-machine
-# network and have it ask under every policy. What it was told must be what the network says
-# through its other door, and its balance what it was less what it cost, to the last anote.
+# A contract asks a model and for pages of the web: viem and ethers from npm, unchanged, deploy
+# one on a one-machine network and have it ask under every policy. What it was told must be what
+# the network says through its other door, or what a site on this machine serves, and its balance
+# what it was less what it cost, to the last anote.
 #
 #   make build && test/contracts.sh
 #
@@ -20,7 +21,7 @@ if [ -z "${CANTUS_HOME:-}" ]; then
   UP=--demo network_up "$CANTUS_HOME"
 fi
 for _ in $(seq 300); do
-  if "$CANTUS" gateway offers --json | jq -e 'length > 0' >/dev/null; then break; fi
+  if "$CANTUS" gateway offers --json | jq -e 'length > 2' >/dev/null; then break; fi
   sleep 0.2
 done
 "$CANTUS" status

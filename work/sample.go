@@ -32,18 +32,15 @@ func SampleCount(receipts uint64, auditBps, limit uint32) int {
 	return int(min(max(n, 1), uint64(limit), receipts))
 }
 
-// Samples draws n units of an epoch's. Drawing units rather than receipts makes a
-// receipt as likely to be audited as it is dear. Draws are independent, so two may fall on
-// one receipt.
+// Samples draws n units of an epoch's, one from each of n equal parts. Drawing units rather
+// than receipts makes a receipt as likely to be audited as it is dear; drawing from parts
+// misses no more than independent draws would, and nothing where there are as many samples
+// as receipts and all cost the same. Two may fall on one receipt that lies in both parts.
 func Samples(beacon [32]byte, units uint64, n int) []uint64 {
 	if units == 0 {
 		return nil
 	}
-	draws := make([]uint64, n)
-	for i := range draws {
-		draws[i] = draw(beacon, uint32(i), units)
-	}
-	return draws
+	return drawParts(beacon, 0, 0, units, n)
 }
 
 // Shape is what an epoch's sampling goes by. The receipts of workers on probation come
@@ -75,13 +72,32 @@ func EpochSamples(beacon [32]byte, s Shape, r Rates) []uint64 {
 	}
 	n := SampleCount(s.ProbationReceipts, max(r.AuditBps, r.ProbationBps), limit)
 	draws := Samples(beacon, s.ProbationUnits, n)
-	for i := range SampleCount(rest, r.AuditBps, r.MaxSamples-uint32(n)) {
-		if s.Units == s.ProbationUnits {
-			break
+	if s.Units == s.ProbationUnits {
+		return draws
+	}
+	more := SampleCount(rest, r.AuditBps, r.MaxSamples-uint32(n))
+	return append(draws, drawParts(beacon, uint32(n), s.ProbationUnits, s.Units-s.ProbationUnits, more)...)
+}
+
+// drawParts draws a unit from each of n equal parts of so many units that begin at one; the
+// samples are numbered from first. Where there are fewer units than parts some are drawn twice.
+func drawParts(beacon [32]byte, first uint32, begin, units uint64, n int) []uint64 {
+	draws := make([]uint64, n)
+	for i := range draws {
+		from, to := part(units, i, n), part(units, i+1, n)
+		if from == to {
+			to++
 		}
-		draws = append(draws, s.ProbationUnits+draw(beacon, uint32(n+i), s.Units-s.ProbationUnits))
+		draws[i] = begin + from + draw(beacon, first+uint32(i), to-from)
 	}
 	return draws
+}
+
+// part is where the i-th of n equal parts of so many units begins.
+func part(units uint64, i, n int) uint64 {
+	hi, lo := bits.Mul64(units, uint64(i))
+	q, _ := bits.Div64(hi, lo, uint64(n)) // at most units, since i is at most n
+	return q
 }
 
 // draw is the i-th sample's unit of so many.

@@ -146,6 +146,31 @@ func TestSamplesAreUniform(t *testing.T) {
 	}
 }
 
+// As many draws as receipts of the same price miss none.
+func TestSamplesMissNothingAtFullRate(t *testing.T) {
+	for beacon := range byte(50) {
+		for _, units := range []uint64{1, 3, 86} {
+			for n := 1; n <= 12; n++ {
+				drawn := make([]int, n)
+				for _, u := range work.Samples([32]byte{beacon}, uint64(n)*units, n) {
+					drawn[u/units]++
+				}
+				if slices.ContainsFunc(drawn, func(times int) bool { return times != 1 }) {
+					t.Fatalf("%d receipts of %d units are drawn %v times", n, units, drawn)
+				}
+			}
+		}
+		for _, u := range work.Samples([32]byte{beacon}, 2, 5) {
+			if u > 1 {
+				t.Fatalf("unit %d of 2", u)
+			}
+		}
+	}
+	if draws := work.Samples([32]byte{1}, math.MaxUint64, 3); draws[0] >= draws[1] || draws[1] >= draws[2] {
+		t.Fatalf("%v are not of three parts in a row", draws)
+	}
+}
+
 func TestAuditors(t *testing.T) {
 	cand := func(i int, operator, network string) work.Candidate {
 		return work.Candidate{Key: key(t, byte(i)).Public(), Operator: operator, Network: network}

@@ -4,8 +4,8 @@ pragma solidity ^0.8.24;
 import {ICantus} from "./ICantus.sol";
 import {ICantusReceiver} from "./ICantusReceiver.sol";
 
-/// @title Base of contracts that ask models
-/// @notice Ask with `_ask`, and say in `_answered` what an answer does. Requests are paid
+/// @title Base of contracts that ask models, or for pages of the web
+/// @notice Ask with `_ask` or `_fetch`, and say in `_answered` what an answer does. Requests are paid
 /// from the contract's own balance, and what they did not use comes back to it.
 abstract contract CantusClient is ICantusReceiver {
     /// @notice Cantus, on every ledger.
@@ -44,6 +44,28 @@ abstract contract CantusClient is ICantusReceiver {
         if (fee > address(this).balance) revert FeeNotCovered(fee, address(this).balance);
         id = CANTUS.request{value: fee}(model, prompt, params, fee, address(this), callbackGas, policy);
         _waiting[id] = true;
+    }
+
+    /// @notice Ask for a page of the web; the answer comes to `_answered`, where `_page` reads
+    /// it.
+    /// @dev Who is allowed to make the contract spend is for the caller to say.
+    /// @param url The page's address; see ICantus.fetch for how it must be spelt.
+    /// @param text Whether its text is wanted, or its body.
+    /// @param callbackGas Gas for `_answered`, and for about 5,000 more around it.
+    /// @param policy SAFE, OPTIMISTIC, or 2 to 5 for so many workers that must see the same.
+    /// @return id The request.
+    function _fetch(string memory url, bool text, uint64 callbackGas, uint8 policy) internal returns (uint256 id) {
+        uint256 fee = CANTUS.quoteFetch(text, uint32(bytes(url).length), callbackGas, policy);
+        if (fee > address(this).balance) revert FeeNotCovered(fee, address(this).balance);
+        id = CANTUS.fetch{value: fee}(url, text, fee, address(this), callbackGas, policy);
+        _waiting[id] = true;
+    }
+
+    /// @notice The page that an answer to a `_fetch` is. What it says is whatever a server
+    /// said, so anything; and so is its status.
+    /// @param answer What `_answered` was told.
+    function _page(bytes calldata answer) internal pure returns (ICantus.Page memory) {
+        return abi.decode(answer, (ICantus.Page));
     }
 
     /// @notice Take back a request that is still open.
@@ -86,7 +108,8 @@ abstract contract CantusClient is ICantusReceiver {
 
     /// @notice An answer came. Under OPTIMISTIC it may still be refuted.
     /// @param id The request.
-    /// @param answer The answer's bytes: whatever a model says, so anything.
+    /// @param answer The answer's bytes: whatever a model says, so anything; of a page what
+    /// `_page` reads.
     /// @param label How it was checked.
     /// @param receipt Digest of the worker's receipt.
     function _answered(uint256 id, bytes calldata answer, ICantus.Label label, bytes32 receipt) internal virtual;

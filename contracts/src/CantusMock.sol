@@ -13,7 +13,7 @@ contract Payment {
 
 /// @title Cantus for unit tests
 /// @notice Put this contract's code at 0x0000000000000000000000000000000000000c00 (`vm.etch`
-/// in Foundry, `hardhat_setCode` in Hardhat); then `answer`, `refute` and `fail` requests as
+/// in Foundry, `hardhat_setCode` in Hardhat); then `answer`, `answerPage`, `refute` and `fail` requests as
 /// a test wants. It needs no constructor. It checks what the ledger would of a request's
 /// money, and nothing of evidence: never put it on a network.
 contract CantusMock is ICantus {
@@ -32,8 +32,10 @@ contract CantusMock is ICantus {
         bool tainted;
     }
 
-    /// @notice What a token, a byte of the prompt and a unit of the callback's gas cost here.
+    /// @notice What a token, a page, a byte of the prompt and a unit of the callback's gas cost
+    /// here.
     uint256 public constant TOKEN_PRICE = 1e12;
+    uint256 public constant PAGE_PRICE = 1e13;
     uint256 public constant BYTE_PRICE = 1e10;
     uint256 public constant GAS_PRICE = 1 gwei;
 
@@ -53,26 +55,28 @@ contract CantusMock is ICantus {
         uint64 callbackGas,
         uint8 policy
     ) external payable returns (uint256 id) {
-        require(msg.value == maxFee, "the value sent is not maxFee");
         uint256 fee = quote(model, uint32(prompt.length), params.maxTokens, callbackGas, policy);
-        require((callback == address(0)) == (callbackGas == 0), "a callback without gas, or gas without a callback");
-        require(maxFee >= fee, "maxFee is less than the request can cost");
-        id = ++_last;
-        _fees[id] = maxFee;
-        Request storage r = _requests[id];
-        r.status = Status.Open;
-        r.payer = msg.sender;
-        r.callback = callback;
-        r.callbackGas = callbackGas;
-        r.callbackGasPrice = GAS_PRICE;
-        r.policy = policy;
-        r.model = model;
-        r.job = uint64(id);
-        r.height = uint64(block.number);
-        r.prompt = prompt;
-        r.promptDigest = sha256(prompt);
-        r.params = params;
-        emit Requested(id, model, msg.sender, r.job);
+        id = _open(model, prompt, maxFee, fee, callback, callbackGas, policy);
+        _requests[id].params = params;
+    }
+
+    /// @inheritdoc ICantus
+    function fetch(
+        string calldata url,
+        bool text,
+        uint256 maxFee,
+        address callback,
+        uint64 callbackGas,
+        uint8 policy
+    ) external payable returns (uint256 id) {
+        uint256 fee = quoteFetch(text, uint32(bytes(url).length), callbackGas, policy);
+        _checkURL(bytes(url));
+        return _open(reader(text), bytes(url), maxFee, fee, callback, callbackGas, policy);
+    }
+
+    /// @notice What stands for the model in requests for pages.
+    function reader(bool text) public pure returns (bytes32) {
+        return text ? sha256("cantus speaker 1\x00ipage/text") : sha256("cantus speaker 1\x00ipage/body");
     }
 
     /// @inheritdoc ICantus
@@ -82,16 +86,28 @@ contract CantusMock is ICantus {
         returns (uint256)
     {
         require(maxTokens > 0, "no tokens are wanted");
-        require(policy <= 5, "unknown policy");
-        require(callbackGas == 0 || callbackGas >= 25_000, "too little gas for a callback");
-        uint256 calls = policy == 1 ? 2 : 1;
-        uint256 workers = policy > 1 ? policy : 1;
-        return workers * (promptBytes * BYTE_PRICE + maxTokens * TOKEN_PRICE) + calls * callbackGas * GAS_PRICE;
+        return _workers(policy) * (promptBytes * BYTE_PRICE + maxTokens * TOKEN_PRICE) + _calls(callbackGas, policy);
+    }
+
+    /// @inheritdoc ICantus
+    function quoteFetch(bool, uint32 urlBytes, uint64 callbackGas, uint8 policy) public pure returns (uint256) {
+        require(urlBytes > 0 && urlBytes <= 2048, "an address has 1 to 2048 bytes");
+        return _workers(policy) * PAGE_PRICE + urlBytes * BYTE_PRICE + _calls(callbackGas, policy);
+    }
+
+    /// @notice Answer a `fetch` with a page, as the network would under its policy. Its digest is
+    /// the content's SHA-256 unless you give one.
+    function answerPage(uint256 id, Page memory page, Label label_) external {
+        bytes32 model = _requests[id].model;
+        require(model == reader(true) || model == reader(false), "the request is not for a page");
+        require(page.content.length <= 4096, "the ledger keeps at most 4096 bytes of a page: give its digest");
+        if (page.digest == 0 && page.content.length > 0) page.digest = sha256(page.content);
+        answer(id, abi.encode(page), label_);
     }
 
     /// @notice Answer a request, as the network would under its policy. Nothing of its fee
     /// comes back.
-    function answer(uint256 id, bytes calldata text, Label label_) external {
+    function answer(uint256 id, bytes memory text, Label label_) public {
         Request storage r = _requests[id];
         require(r.status == Status.Open, "the request is not open");
         r.status = r.policy == 1 ? Status.Answered : Status.Final;
@@ -175,6 +191,65 @@ contract CantusMock is ICantus {
     /// @inheritdoc ICantus
     function isTainted(string calldata cid) external view returns (bool) {
         return _artifact(cid).tainted;
+    }
+
+    /// What `request` and `fetch` share.
+    function _open(
+        bytes32 model,
+        bytes calldata prompt,
+        uint256 maxFee,
+        uint256 fee,
+        address callback,
+        uint64 callbackGas,
+        uint8 policy
+    ) private returns (uint256 id) {
+        require(msg.value == maxFee, "the value sent is not maxFee");
+        require((callback == address(0)) == (callbackGas == 0), "a callback without gas, or gas without a callback");
+        require(maxFee >= fee, "maxFee is less than the request can cost");
+        id = ++_last;
+        _fees[id] = maxFee;
+        Request storage r = _requests[id];
+        r.status = Status.Open;
+        r.payer = msg.sender;
+        r.callback = callback;
+        r.callbackGas = callbackGas;
+        r.callbackGasPrice = GAS_PRICE;
+        r.policy = policy;
+        r.model = model;
+        r.job = uint64(id);
+        r.height = uint64(block.number);
+        r.prompt = prompt;
+        r.promptDigest = sha256(prompt);
+        emit Requested(id, model, msg.sender, r.job);
+    }
+
+    function _workers(uint8 policy) private pure returns (uint256) {
+        require(policy <= 5, "unknown policy");
+        return policy > 1 ? policy : 1;
+    }
+
+    function _calls(uint64 callbackGas, uint8 policy) private pure returns (uint256) {
+        require(callbackGas == 0 || callbackGas >= 25_000, "too little gas for a callback");
+        return (policy == 1 ? 2 : 1) * uint256(callbackGas) * GAS_PRICE;
+    }
+
+    /// Finds what a test is most likely to get wrong; the ledger finds more.
+    function _checkURL(bytes calldata url) private pure {
+        uint256 slashes;
+        bool host;
+        for (uint256 i = 0; i < url.length; i++) {
+            bytes1 c = url[i];
+            require(c > 0x20 && c < 0x7f && c != '"' && c != "<" && c != ">" && c != "\\" && c != "#", "no address has such a byte");
+            if (slashes == 2 && c != "/") {
+                require(c != "@" && (c < "A" || c > "Z"), "want the host in small letters, without a user's name");
+                require(c != "?", "want a slash after the host");
+                host = true;
+            }
+            if (c == "/") slashes++;
+        }
+        bool secure = url.length > 8 && bytes8(url) == "https://";
+        require(secure || (url.length > 7 && bytes7(url) == "http://"), "want http:// or https://");
+        require(host && slashes > 2, "want a slash after the host");
     }
 
     function _artifact(string calldata cid) private view returns (Artifact storage a) {

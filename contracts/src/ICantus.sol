@@ -2,8 +2,8 @@
 pragma solidity ^0.8.24;
 
 /// @title Cantus, as contracts see it
-/// @notice A contract asks a model and pays; the network answers; the contract is called
-/// back. The ledger itself checks that an answer is a receipt of a worker over exactly this
+/// @notice A contract asks a model, or for a page of the web, and pays; the network answers;
+/// the contract is called back. The ledger itself checks that an answer is a receipt of a worker over exactly this
 /// request, and no answer under the safe policy is told before its window for audits and
 /// disputes has passed.
 /// @dev A precompiled contract at 0x0000000000000000000000000000000000000c00 of every Cantus
@@ -66,6 +66,27 @@ interface ICantus {
         Proved
     }
 
+    /// @notice A page of the web, as workers of the network saw it. An answer to `fetch` is
+    /// `abi.encode(page)`.
+    struct Page {
+        /// What the server said: 200 to 599. A redirect is not followed.
+        uint16 status;
+        /// When it was asked, in seconds since 1970, by the worker's clock.
+        uint64 time;
+        /// Of the body, in small letters and without parameters; empty where it is unknown.
+        string mediaType;
+        /// Where a redirect leads; otherwise empty.
+        string location;
+        /// The network kept only the beginning of the body, or nothing of one of a type that
+        /// it does not keep. What follows is of what it kept.
+        bool cut;
+        /// SHA-256 of the content; 0 where text was asked for and the page has none.
+        bytes32 digest;
+        /// The body with its compression undone, or the text. Empty where it is longer than the
+        /// gateway's offer takes, 4 KiB at most: then the digest stands for it.
+        bytes content;
+    }
+
     /// @notice A request, without its answer.
     struct Request {
         Status status;
@@ -79,20 +100,23 @@ interface ICantus {
         uint256 callbackGasPrice;
         /// 0 safe, 1 optimistic, 2 to 5 that many workers.
         uint8 policy;
+        /// Of a page SHA-256("cantus speaker 1\0ipage/body") or the same of page/text.
         bytes32 model;
         /// The request's job in the ledger's market: its escrow, receipts and disputes.
         uint64 job;
         /// The block in which it was made.
         uint64 height;
-        /// The user's text while the request is open, and afterwards only its digest.
+        /// The user's text, or the page's URL, while the request is open, and afterwards only
+        /// its digest.
         bytes prompt;
         bytes32 promptDigest;
+        /// All 0 of a page.
         Params params;
     }
 
     /// @notice A request was made.
     /// @param id The request.
-    /// @param model The speaker that is asked.
+    /// @param model The speaker that is asked; of a page as in Request.
     /// @param payer Who asked and paid.
     /// @param job The request's job in the ledger's market.
     event Requested(uint256 indexed id, bytes32 indexed model, address indexed payer, uint64 job);
@@ -103,7 +127,7 @@ interface ICantus {
     /// AnsweredDigest where the answer is too long for the ledger.
     /// @param label How the answer was checked so far.
     /// @param receipt Digest of the worker's receipt.
-    /// @param answer The answer's bytes, or its SHA-256.
+    /// @param answer The answer's bytes, or its SHA-256; of a page abi.encode(page).
     event Answered(uint256 indexed id, Status status, Label label, bytes32 receipt, bytes answer);
 
     /// @notice The callback was called.
@@ -159,12 +183,50 @@ interface ICantus {
         view
         returns (uint256 fee);
 
+    /// @notice Ask for a page of the web. A worker fetches it once the site's robots.txt, which
+    /// it reads first, allows that; the answer is `abi.encode(page)`. All else is as with
+    /// `request`.
+    /// @dev A page may change between two workers: ask two or more to agree only on what stays
+    /// the same for a while. A site that does not respond, that robots.txt closes to
+    /// crawlers, or that is not on the public internet, is never answered, and the request
+    /// fails in its time.
+    /// @param url http:// or https://, the host in small letters, a path that begins with a
+    /// slash and goes through neither . nor .., what is not ASCII as %XX or in Punycode, no
+    /// fragment: at most 2,048 bytes. The ledger keeps it: it is public.
+    /// @param text Whether the text of the page is wanted, which HTML and plain text have, or
+    /// its body.
+    /// @param maxFee As in `request`; at least what `quoteFetch` says.
+    /// @param callback As in `request`.
+    /// @param callbackGas As in `request`.
+    /// @param policy As in `request`. Under 2 to 5 so many workers must have seen the same
+    /// but for the time, which is then the first one's.
+    /// @return id The request.
+    function fetch(
+        string calldata url,
+        bool text,
+        uint256 maxFee,
+        address callback,
+        uint64 callbackGas,
+        uint8 policy
+    ) external payable returns (uint256 id);
+
+    /// @notice What a `fetch` needs as its `maxFee`, in this block.
+    /// @param text As in `fetch`.
+    /// @param urlBytes The URL's length.
+    /// @param callbackGas As in `fetch`.
+    /// @param policy As in `fetch`.
+    /// @return fee In the smallest unit; reverts where nobody offers pages on such terms.
+    function quoteFetch(bool text, uint32 urlBytes, uint64 callbackGas, uint8 policy)
+        external
+        view
+        returns (uint256 fee);
+
     /// @notice A request's answer.
     /// @dev It may be read whether or not the callback succeeded. The answer is empty before
     /// it may be seen, and after it was refuted.
     /// @param id The request.
     /// @return status Where it is in its life.
-    /// @return answer The answer's bytes, or its SHA-256.
+    /// @return answer The answer's bytes, or its SHA-256; of a page abi.encode(page).
     /// @return label How it was checked.
     /// @return receipt Digest of the worker's receipt.
     function result(uint256 id)
@@ -190,7 +252,7 @@ interface ICantus {
     /// in between could take from the callback what it needs.
     /// @param id The request.
     /// @param evidence cantus.requests.v1.Evidence: receipts with their proofs, the task, the
-    /// result and the spelling of their tokens.
+    /// result and the spelling of their tokens, or of a page the results and its content.
     function deliver(uint256 id, bytes calldata evidence) external;
 
     /// @notice End a request whose time has come: an optimistic answer that settled, or

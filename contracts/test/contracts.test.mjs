@@ -1,6 +1,7 @@
 // The base contract, the mock and the examples, as a project would test its own contracts.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 import { toUtf8Bytes as text } from "ethers";
@@ -9,7 +10,7 @@ import { World, alice, bob, note } from "./world.mjs";
 
 const model = `0x${"11".repeat(32)}`;
 const nobody = `0x${"00".repeat(20)}`;
-const labels = { asserted: 1, replayed: 5 };
+const labels = { asserted: 1, agreed: 3, replayed: 5 };
 const status = { open: 1n, answered: 2n, final: 3n, refuted: 4n, failed: 5n, cancelled: 6n };
 
 async function bounty(w) {
@@ -145,12 +146,81 @@ test("the mock refuses what the ledger does", async () => {
   assert.equal((await w.cantus.read("isTainted", "bafy"))[0], true);
 });
 
-test("the example of the README compiles and hears its answer", async () => {
-  const [, code] = readFileSync(new URL("../README.md", import.meta.url), "utf8").match(/```solidity\n([^]*?)```/);
-  const { Oracle } = compile({ "Oracle.sol": `// SPDX-License-Identifier: Apache-2.0\npragma solidity ^0.8.24;\n${code}` });
+const url = "https://weather.example/riga";
+const page = { status: 200, time: 1_800_000_000n, mediaType: "text/plain", location: "", cut: false, digest: `0x${"00".repeat(32)}`, content: text("It rains.") };
+const sha256 = (bytes) => `0x${createHash("sha256").update(bytes).digest("hex")}`;
+
+test("a notary records what a page said, and nothing of one that nobody could fetch", async () => {
+  const w = await World.start();
+  const n = await w.deploy("Notary", alice, 0n);
+  await assert.rejects(n.send(bob, note, "record", url, true, 1), /NotFinal/);
+  await assert.rejects(n.send(bob, 0n, "record", url, true, 0), /FeeNotCovered/);
+  const { out: [first] } = await n.send(bob, note, "record", url, true, 2);
+  const asked = (await w.cantus.read("requestOf", first))[0];
+  assert.equal(Buffer.from(asked.prompt.slice(2), "hex").toString(), url);
+  assert.equal(asked.model, sha256("cantus speaker 1\0ipage/text"));
+  assert.deepEqual([...asked.params], [0n, 0n, 0n, 0n, 0n]);
+  const { events } = await w.cantus.send(alice, 0n, "answerPage", first, page, labels.agreed);
+  assert.equal(events.find((e) => e.name === "Called").args.success, true);
+  const recorded = (list) => [...list.find((e) => e.name === "Recorded").args.page];
+  const rains = `0x${Buffer.from("It rains.").toString("hex")}`;
+  assert.deepEqual(recorded(events), [200n, page.time, "text/plain", "", false, sha256("It rains."), rains]);
+  const e = (await n.read("entry", first))[0];
+  assert.deepEqual([e.url, e.text, e.status, e.time, e.digest, e.label], [url, true, 200n, page.time, sha256("It rains."), 3n]);
+
+  // A redirect and a page that is too long are answers too.
+  const { out: [second] } = await n.send(bob, 0n, "record", url, false, 0);
+  assert.equal((await w.cantus.read("requestOf", second))[0].model, sha256("cantus speaker 1\0ipage/body"));
+  const digest = sha256("a long page");
+  const there = await w.cantus.send(alice, 0n, "answerPage", second, { ...page, status: 301, location: `${url}/`, cut: true, digest, content: "0x" }, labels.agreed);
+  const moved = (await n.read("entry", second))[0];
+  assert.deepEqual([moved.status, moved.cut, moved.digest], [301n, true, digest]);
+  assert.deepEqual(recorded(there.events), [301n, page.time, "text/plain", `${url}/`, true, digest, "0x"]);
+
+  const { out: [third] } = await n.send(bob, 0n, "record", url, true, 3);
+  await w.cantus.send(alice, 0n, "fail", third);
+  assert.equal((await n.read("entry", third))[0].status, 0n);
+
+  // What is no page is not read as one: the callback fails, and records nothing.
+  const { out: [fourth] } = await n.send(bob, 0n, "record", url, true, 0);
+  const odd = await w.cantus.send(alice, 0n, "answer", fourth, text("It rains."), labels.replayed);
+  assert.equal(odd.events.find((x) => x.name === "Called").args.success, false);
+  assert.equal((await n.read("entry", fourth))[0].status, 0n);
+});
+
+test("the mock refuses fetches that the ledger does", async () => {
+  const w = await World.start();
+  const fee = (await w.cantus.read("quoteFetch", true, url.length, 0, 2))[0];
+  const ask = (address, value = note, maxFee = value) => w.cantus.send(bob, value, "fetch", address, true, maxFee, nobody, 0, 2);
+  await assert.rejects(ask(url, fee, fee + 1n), /not maxFee/);
+  await assert.rejects(ask(url, fee - 1n), /less than/);
+  for (const [bad, why] of [
+    ["", /1 to 2048/], [`https://a/${"b".repeat(2048)}`, /1 to 2048/], ["ftp://a/", /want http/], ["weather.example/", /want http/],
+    ["https://weather.example", /slash after/], ["https://weather.example?q", /slash after/], ["https:///riga", /slash after/],
+    ["https://Weather.example/", /small letters/], ["https://me@weather.example/", /user's name/], ["https://weather.example/#a", /such a byte/],
+    ["https://weather.example/r\u012bga", /such a byte/], ["https://weather.example/a b", /such a byte/],
+  ]) await assert.rejects(ask(bad), why, bad);
+  await assert.rejects(w.cantus.send(bob, fee, "fetch", url, true, fee, nobody, 0, 6), /unknown policy/);
+  const { out: [id] } = await ask(url, fee);
+  await assert.rejects(w.cantus.send(bob, 0n, "answerPage", id, { ...page, content: new Uint8Array(4097) }, labels.agreed), /4096/);
+  await w.cantus.send(bob, 0n, "answerPage", id, page, labels.agreed);
+  assert.equal((await w.cantus.read("result", id))[0], status.final);
+  const params = { maxTokens: 8, temperature: 0, topK: 0, topP: 0, seed: 0 };
+  const { out: [question] } = await w.cantus.send(bob, note, "request", model, text("hi"), params, note, nobody, 0, 0);
+  await assert.rejects(w.cantus.send(bob, 0n, "answerPage", question, page, labels.agreed), /not for a page/);
+});
+
+test("the examples of the README compile and hear their answers", async () => {
+  const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+  const [asks, looks] = [...readme.matchAll(/```solidity\n(import[^]*?)```/g)].map(([, code]) => `// SPDX-License-Identifier: Apache-2.0\npragma solidity ^0.8.24;\n${code}`);
+  const { Oracle, Weather } = compile({ "Oracle.sol": asks, "Weather.sol": looks });
   const w = await World.start();
   const o = await w.deployed("Oracle", Oracle, alice, 0n);
   const { events } = await o.send(bob, note, "ask", model, "What is the tallest mountain?");
   await w.cantus.send(bob, 0n, "answer", events[0].args.id, text("Mount Everest"), labels.replayed);
   assert.equal((await o.read("said"))[0], "Mount Everest");
+  const p = await w.deployed("Weather", Weather, alice, 0n);
+  const { events: [fetched] } = await p.send(bob, note, "look", url);
+  await w.cantus.send(bob, 0n, "answerPage", fetched.args.id, page, labels.agreed);
+  assert.equal((await p.read("said"))[0], `0x${Buffer.from("It rains.").toString("hex")}`);
 });

@@ -16,6 +16,7 @@ const contracts = compile();
 export class World {
   static async start() {
     const w = new World();
+    w.abis = [];
     w.evm = await createEVM({ common: new Common({ chain: Mainnet, hardfork: Hardfork.Prague }) });
     w.time = 1_800_000_000n;
     for (const who of [alice, bob]) await w.fund(who, 100n * note);
@@ -75,6 +76,7 @@ export class World {
 class Deployed {
   constructor(world, name, abi, address) {
     Object.assign(this, { world, name, abi, address });
+    world.abis.push(abi); // events of contracts that are called back
   }
 
   // send runs a transaction and returns { out, logs }; it throws the error's name or reason.
@@ -86,10 +88,14 @@ class Deployed {
       const known = ret.length >= 10 ? this.abi.parseError(ret) : null;
       throw new Error(known ? `${known.name}(${known.args.join(", ")})` : exceptionError.error);
     }
-    const events = (logs ?? []).map(([address, topics, data]) => {
+    const events = (logs ?? []).map(([, topics, data]) => {
       const log = { topics: topics.map((t) => `0x${Buffer.from(t).toString("hex")}`), data: `0x${Buffer.from(data).toString("hex")}` };
-      return this.abi.parseLog(log) ?? this.world.cantus.abi.parseLog(log);
-    }).filter((e) => e !== null); // other contracts' own
+      for (const abi of [this.abi, ...this.world.abis]) {
+        const known = abi.parseLog(log);
+        if (known) return known;
+      }
+      return null;
+    }).filter((e) => e !== null);
     return { out: this.abi.decodeFunctionResult(method, ret), events };
   }
 

@@ -103,6 +103,9 @@ func TestRulesFindWhatTheyForbid(t *testing.T) {
 		}, ""},
 		{"the ledger may not import the engine", Imports, map[string]string{"ledger/x/work/a.go": importing("work", "example.org/m/exact/model")}, "ledger may import only"},
 		{"but may import the referee", Imports, map[string]string{"ledger/x/work/a.go": importing("work", "example.org/m/exact/referee")}, ""},
+		{"the ledger may read records of pages", Imports, map[string]string{"ledger/x/requests/a.go": importing("requests", "example.org/m/work/page")}, ""},
+		{"but may not link the crawler", Imports, map[string]string{"ledger/x/requests/a.go": importing("requests", "example.org/m/kinds/crawl")}, "ledger may import only"},
+		{"records of pages are consensus", Consensus, map[string]string{"work/page/p.go": "package page\n\nvar x float64\n"}, "float64"},
 		{"exact arithmetic is consensus", Consensus, map[string]string{"exact/e.go": "package exact\n\nvar x float64\n"}, "float64"},
 		{"the engine is not", Consensus, map[string]string{"exact/model/m.go": "package model\n\nfunc f() { go f() }\n"}, ""},
 

@@ -13,7 +13,7 @@ import (
 const consensus = "ledger/x"
 
 // alsoConsensus are packages outside of it, without those below them, that it computes with.
-var alsoConsensus = append([]string{"exact"}, referees...)
+var alsoConsensus = append([]string{"exact", "work/page"}, referees...)
 
 // OrderFree marks, on the line of a range over a map or on the line above, that the
 // result does not depend on the order. A reason follows it.

@@ -25,11 +25,13 @@ func (s Spec) Check() error {
 		return fmt.Errorf("%w: %s", ErrSpec, fmt.Sprintf(format, a...))
 	}
 	switch {
-	case len(s.Seeds) == 0:
+	case s.Scope == ScopeLive && (len(s.Seeds) > 0 || s.MaxPages > 0 || s.MaxDepth > 0 || s.Sitemaps):
+		return bad("scope live with addresses to begin with, pages, depth or sitemaps: want none of them, as its gateway asks for each page")
+	case len(s.Seeds) == 0 && s.Scope != ScopeLive:
 		return bad("no address to begin with: want 1 to %d", MaxSeeds)
 	case len(s.Seeds) > MaxSeeds:
 		return bad("%d addresses to begin with, at most %d: split the crawl into several jobs", len(s.Seeds), MaxSeeds)
-	case s.Scope != ScopeHost && s.Scope != ScopeDomain && s.Scope != ScopePrefix:
+	case s.Scope != ScopeHost && s.Scope != ScopeDomain && s.Scope != ScopePrefix && s.Scope != ScopeLive:
 		return bad("unknown scope %.20q: want host, domain or prefix", string(s.Scope))
 	case s.MaxPages > MaxPages:
 		return bad("at most %d pages: want 0 for as many as the budget pays for, or up to %d", s.MaxPages, uint64(MaxPages))
@@ -72,20 +74,13 @@ func NewSpec(seeds ...string) (Spec, error) {
 	return s, s.Check()
 }
 
-// String is the mode as people read it.
-func (m Mode) String() string {
-	switch m {
-	case ModePage:
-		return "page"
-	case ModeRobots:
-		return "robots"
-	case ModeSitemap:
-		return "sitemap"
-	}
-	return fmt.Sprintf("mode %d", uint8(m))
+// NewLiveSpec makes the spec of a job whose gateway asks for page after page.
+func NewLiveSpec() Spec {
+	return Spec{Scope: ScopeLive, MaxBytes: DefaultBytes, Rate: DefaultRate}
 }
 
-func (f Fetch) check() error {
+// checkFetch says whether a task is one that this crawler makes.
+func checkFetch(f Fetch) error {
 	if f.Mode < ModePage || f.Mode > ModeSitemap {
 		return fmt.Errorf("crawl task: unknown %v", f.Mode)
 	}
@@ -102,8 +97,8 @@ func (f Fetch) check() error {
 	return nil
 }
 
-// check holds a record against its task: what no honest worker can have sent.
-func (r Record) check(s Spec, f Fetch, blobs []artifact.Digest) error {
+// checkRecord holds a record against its task: what no honest worker can have sent.
+func checkRecord(r Record, s Spec, f Fetch, blobs []artifact.Digest) error {
 	bad := func(format string, a ...any) error {
 		return fmt.Errorf("%w: %s: %s", ErrResult, f.URL, fmt.Sprintf(format, a...))
 	}
@@ -122,8 +117,11 @@ func (r Record) check(s Spec, f Fetch, blobs []artifact.Digest) error {
 		}
 		return nil
 	}
-	limit, links := f.limit(s), MaxLinks
-	if f.Mode == ModeSitemap {
+	limit, links := limitOf(f, s), MaxLinks
+	switch {
+	case s.Scope == ScopeLive:
+		links = 0
+	case f.Mode == ModeSitemap:
 		links = MaxSitemapLinks
 	}
 	switch {

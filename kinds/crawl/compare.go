@@ -33,10 +33,17 @@ type sight struct {
 	at   time.Time
 }
 
-func sightOf(f Fetch, r Record, page string, ex warc.Exchange) (sight, error) {
+func sightOf(s Spec, f Fetch, r Record, page string, ex warc.Exchange) (sight, error) {
 	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(ex.ResponseHead)), nil)
 	if err != nil {
 		return sight{}, fmt.Errorf("%w: %w", errProtocol, err)
+	}
+	if s.Scope == ScopeLive { // its record has no links, but a page with others is another page
+		full, _, err := derive(Spec{}, f, ex)
+		if err != nil {
+			return sight{}, err
+		}
+		r.Links = full.Links
 	}
 	return sight{mode: f.Mode, rec: r, text: page, body: ex.Body, head: resp.Header, at: ex.Time}, nil
 }

@@ -15,12 +15,13 @@ import (
 	"github.com/cantus-network/cantus/kinds/crawl/weburl"
 )
 
-// derive says what a stored exchange amounts to. It is a pure function of the task and
-// the bytes: the worker that fetched them, an auditor and whoever holds the dataset get
+// derive says what a stored exchange amounts to. It is a pure function of the spec, the task
+// and the bytes: the worker that fetched them, an auditor and whoever holds the dataset get
 // the same record from the same WARC. The text comes along for comparisons.
 //
-// WARC and Members are left to the caller, who knows the blob.
-func derive(f Fetch, ex warc.Exchange) (Record, string, error) {
+// WARC and Members are left to the caller, who knows the blob. Of a live job's pages the
+// links are left out: nobody follows them, and ledgers are shown these records.
+func derive(s Spec, f Fetch, ex warc.Exchange) (Record, string, error) {
 	u, err := weburl.Parse(f.URL)
 	if err != nil {
 		return Record{}, "", fmt.Errorf("crawl task: %w", err)
@@ -56,7 +57,9 @@ func derive(f Fetch, ex warc.Exchange) (Record, string, error) {
 	case f.Mode == ModeSitemap && ok:
 		var refs []string
 		r.Title, refs = readSitemap(ex.Body, mediaType, ex.Truncated != "")
-		r.Links = canonicalLinks(u, refs, MaxSitemapLinks)
+		if s.Scope != ScopeLive {
+			r.Links = canonicalLinks(u, refs, MaxSitemapLinks)
+		}
 	case f.Mode == ModePage && text.Supports(mediaType) && len(ex.Body) > 0:
 		p, err := text.Extract(ex.Body, mediaType, charset, f.URL)
 		if err != nil {
@@ -68,7 +71,7 @@ func derive(f Fetch, ex warc.Exchange) (Record, string, error) {
 		if p.Charset != "" {
 			r.Charset = token(p.Charset, maxCharset)
 		}
-		if ok {
+		if ok && s.Scope != ScopeLive {
 			r.Links = canonicalLinks(u, p.Links, MaxLinks)
 		}
 		robotsTag(resp.Header, &r)

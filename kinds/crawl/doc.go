@@ -4,7 +4,7 @@
 // # Map
 //
 //	kind.go     Kind, New: the work.Kind; Check and Meter
-//	record.go   Spec, Fetch, Record: what travels, in canonical CBOR
+//	record.go   Spec: what a buyer asks for; what travels otherwise is in package page
 //	limits.go   every bound in one place
 //	check.go    when a spec is valid, and when a record can answer a task
 //	errors.go   the classes of exchanges that came to nothing
@@ -18,6 +18,8 @@
 //	verify.go   Verify: an auditor's finding
 //	spoil.go    Spoil: a page that the server never had, for plants; spoil_words.go its words
 //	compare.go  whether two fetches of an address are of the same page
+//	own.go      Own: a gateway's own door to its live jobs; Content
+//	live.go     the plan of a live job; live_hosts.go what live jobs know of hosts
 //	plan.go     Plan: a job's tasks, from its seeds and from what was found
 //	outcome.go  what a plan makes of each result
 //	scope.go    which addresses belong to a job
@@ -44,4 +46,10 @@
 // cut there and say so. Of other types only the head is kept, and the record says that it
 // is truncated. A page that asks not to be indexed is fetched, because only then it can
 // say so, but is no part of the dataset.
+//
+// # Live jobs
+//
+// The tasks of a job with scope live come one by one by its gateway's own door, as contracts
+// ask for pages. They are as polite as a crawl: robots.txt first, by a worker, and one pace
+// for all live jobs of a gateway. A redirect is an answer there; nobody follows it.
 package crawl

@@ -47,7 +47,7 @@ func (k *Kind) task(t work.Task) (Spec, Fetch, error) {
 	if err != nil {
 		return Spec{}, Fetch{}, err
 	}
-	return spec, f, f.check()
+	return spec, f, checkFetch(f)
 }
 
 // fetch does the exchange and returns its record, its text and the WARC records, which
@@ -57,7 +57,7 @@ func (k *Kind) fetch(ctx context.Context, env work.Env, spec Spec, f Fetch) (Rec
 	if err != nil {
 		return Record{}, "", nil, fmt.Errorf("crawl task: %w", err)
 	}
-	limit := f.limit(spec)
+	limit := limitOf(f, spec)
 	start := env.Now()
 	none := func(err error) (Record, string, []byte, error) {
 		if ctx.Err() != nil {
@@ -94,7 +94,7 @@ func (k *Kind) fetch(ctx context.Context, env work.Env, spec Spec, f Fetch) (Rec
 	if stored.ResponseHead, err = warc.PlainHead(ex.head, len(body)); err != nil {
 		return none(fmt.Errorf("%w: %w", errProtocol, err))
 	}
-	rec, text, err := derive(f, stored)
+	rec, text, err := derive(spec, f, stored)
 	if err != nil {
 		if errors.Is(err, errProtocol) {
 			return none(err)
@@ -114,8 +114,8 @@ func metadata(f Fetch) [][2]string {
 	return [][2]string{{"software", Agent + "/1.0"}, {"mode", f.Mode.String()}, {"depth", strconv.FormatUint(uint64(f.Depth), 10)}}
 }
 
-// limit is the most bytes of a body that the task keeps.
-func (f Fetch) limit(s Spec) uint64 {
+// limitOf is the most bytes of a body that the task keeps.
+func limitOf(f Fetch, s Spec) uint64 {
 	if f.Mode == ModeRobots {
 		return maxRobots
 	}

@@ -13,10 +13,11 @@ import (
 const Name work.Name = "crawl/1"
 
 // Kind crawls. Between calls it keeps what is only a cache: connections, specs that it
-// has read, and an auditor's robots.txt files.
+// has read, robots.txt files, and when hosts may be asked again.
 type Kind struct {
 	client client
 	robots robotsCache
+	live   live // what live jobs share
 
 	mu    sync.Mutex
 	specs map[artifact.Digest]Spec
@@ -103,5 +104,5 @@ func (k *Kind) record(t work.Task, r work.Result) (Record, error) {
 	if err != nil {
 		return Record{}, fmt.Errorf("%w: %w", ErrResult, err)
 	}
-	return rec, rec.check(spec, f, r.Blobs)
+	return rec, checkRecord(rec, spec, f, r.Blobs)
 }

@@ -1,6 +1,7 @@
 package crawl
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -188,7 +189,7 @@ func (p *plan) robots(b work.Batch, seq uint64, it frontier.Item, rec Record) er
 			end.Host = rec.Error
 		}
 	case s >= 200 && s < 300:
-		body, err := p.body(rec)
+		body, err := storedBody(p.ctx, p.env.Blobs, rec)
 		if err != nil {
 			return err
 		}
@@ -214,10 +215,10 @@ func (p *plan) robots(b work.Batch, seq uint64, it frontier.Item, rec Record) er
 	return p.end(b, seq, it, end, "")
 }
 
-// body reads what was stored; nil where it can't be had or is not what the record says.
+// storedBody reads what was stored of a robots.txt; nil where it can't be had or is not what the record says.
 // Then the robots.txt counts as unreachable and is asked for again.
-func (p *plan) body(rec Record) (*[]byte, error) {
-	blob, err := p.env.Blobs.Get(p.ctx, rec.WARC, 4*maxRobots)
+func storedBody(ctx context.Context, blobs artifact.Store, rec Record) (*[]byte, error) {
+	blob, err := blobs.Get(ctx, rec.WARC, 4*maxRobots)
 	switch {
 	case errors.Is(err, artifact.ErrNotFound), errors.Is(err, artifact.ErrTooLarge):
 		return nil, nil

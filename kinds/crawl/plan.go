@@ -55,6 +55,9 @@ func (k *Kind) Plan(ctx context.Context, job work.JobID, spec []byte, state work
 	if err != nil {
 		return nil, err
 	}
+	if s.Scope == ScopeLive {
+		return k.openLive(ctx, job, spec, s, state, env)
+	}
 	p := &plan{ctx: ctx, kind: k, job: job, specRaw: spec, spec: s, env: env, state: state, scope: newScope(s.Scope)}
 	for _, seed := range s.Seeds {
 		u, err := weburl.Parse(seed)

@@ -45,7 +45,7 @@ func TestMaxPagesIsNeverExceeded(t *testing.T) {
 		require.Equal(t, limit, stats.Counts["pages"])
 		var kept uint64
 		for _, r := range records {
-			if (crawl.Fetch{Mode: crawl.ModePage}).IsPage(r) {
+			if crawl.IsPage(crawl.Fetch{Mode: crawl.ModePage}, r) {
 				kept++
 			}
 		}

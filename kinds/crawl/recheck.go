@@ -18,7 +18,7 @@ func Answer(s Spec, task, result []byte) (Fetch, Record, error) {
 	if err != nil {
 		return Fetch{}, Record{}, err
 	}
-	if err := f.check(); err != nil {
+	if err := checkFetch(f); err != nil {
 		return Fetch{}, Record{}, err
 	}
 	r, err := DecodeRecord(result)
@@ -29,7 +29,7 @@ func Answer(s Spec, task, result []byte) (Fetch, Record, error) {
 	if !r.WARC.IsZero() {
 		blobs = []artifact.Digest{r.WARC}
 	}
-	return f, r, r.check(s, f, blobs)
+	return f, r, checkRecord(r, s, f, blobs)
 }
 
 // Recheck holds a record that Answer accepted against the blob that it names: the record
@@ -42,7 +42,7 @@ func Recheck(s Spec, f Fetch, r Record, blob []byte) (warc.Exchange, string, err
 	if d := artifact.Sum(blob); d != r.WARC {
 		return bad(fmt.Errorf("the blob has digest %s, the record says %s", d, r.WARC))
 	}
-	ex, err := warc.ParseLimit(blob, r.Members, int64(f.limit(s)))
+	ex, err := warc.ParseLimit(blob, r.Members, int64(limitOf(f, s)))
 	if err != nil {
 		return bad(err)
 	}
@@ -64,7 +64,7 @@ func Recheck(s Spec, f Fetch, r Record, blob []byte) (warc.Exchange, string, err
 	case skipped && len(ex.Body) > 0, !skipped && ex.Truncated == "unspecified":
 		return bad(fmt.Errorf("a body of %d bytes, truncated for %q, of type %.80q", len(ex.Body), ex.Truncated, r.MediaType))
 	}
-	want, page, err := derive(f, ex)
+	want, page, err := derive(s, f, ex)
 	if err != nil {
 		return bad(err)
 	}

@@ -238,7 +238,7 @@ func (r *run) do(seed uint64) {
 		o := work.Outcome{Task: task, Result: work.Result{Body: body}}
 		if rec.Status != 0 {
 			o.Result.Blobs, o.Units = []artifact.Digest{rec.WARC}, 1
-			if fetch.IsPage(rec) {
+			if crawl.IsPage(fetch, rec) {
 				r.pages[fetch.URL] = true
 			}
 		}

@@ -53,7 +53,7 @@ func (k *Kind) Spoil(ctx context.Context, env work.Env, t work.Task, right work.
 	if err != nil {
 		return work.Result{}, err
 	}
-	seen, err := sightOf(f, rec, page, ex)
+	seen, err := sightOf(spec, f, rec, page, ex)
 	if err != nil {
 		return work.Result{}, err
 	}
@@ -67,7 +67,7 @@ func (k *Kind) Spoil(ctx context.Context, env work.Env, t work.Task, right work.
 			continue
 		}
 		wrong.Time = env.Now().UTC().Truncate(time.Millisecond)
-		out, made, ok, err := spoiled(f, wrong, seen)
+		out, made, ok, err := spoiled(spec, f, wrong, seen)
 		if err != nil {
 			return work.Result{}, err
 		}
@@ -75,7 +75,7 @@ func (k *Kind) Spoil(ctx context.Context, env work.Env, t work.Task, right work.
 			continue
 		}
 		out.WARC = artifact.Sum(made)
-		if out.check(spec, f, nil) != nil {
+		if checkRecord(out, spec, f, nil) != nil {
 			continue
 		}
 		if _, err = env.Blobs.Put(ctx, made); err != nil {
@@ -116,15 +116,15 @@ func ways(rec Record, seen sight) []way {
 
 // spoiled makes the record and the WARC records of a wrong exchange. ok says that an auditor
 // who sees the right one is bound to find it false.
-func spoiled(f Fetch, wrong warc.Exchange, seen sight) (rec Record, blob []byte, ok bool, err error) {
+func spoiled(s Spec, f Fetch, wrong warc.Exchange, seen sight) (rec Record, blob []byte, ok bool, err error) {
 	if wrong.ResponseHead, err = warc.PlainHead(wrong.ResponseHead, len(wrong.Body)); err != nil {
 		return rec, nil, false, fmt.Errorf("spoil the exchange with %s: %w", f.URL, err)
 	}
-	rec, page, err := derive(f, wrong)
+	rec, page, err := derive(s, f, wrong)
 	if err != nil {
 		return rec, nil, false, err
 	}
-	claim, err := sightOf(f, rec, page, wrong)
+	claim, err := sightOf(s, f, rec, page, wrong)
 	if err != nil {
 		return rec, nil, false, err
 	}

@@ -46,7 +46,7 @@ func (k *Kind) Verify(ctx context.Context, env work.Env, t work.Task, result wor
 		if err != nil {
 			return finding(work.Fail, work.Replayed, "%v", err), nil
 		}
-		if worker, err = sightOf(f, rec, page, ex); err != nil {
+		if worker, err = sightOf(spec, f, rec, page, ex); err != nil {
 			return work.Verdict{}, fmt.Errorf("read the exchange with %s: %w", f.URL, err)
 		}
 	}
@@ -115,11 +115,11 @@ func (k *Kind) look(ctx context.Context, env work.Env, spec Spec, f Fetch) (sigh
 	if blob == nil {
 		return sight{rec: rec}, ds[0], nil
 	}
-	ex, err := warc.ParseLimit(blob, rec.Members, int64(f.limit(spec)))
+	ex, err := warc.ParseLimit(blob, rec.Members, int64(limitOf(f, spec)))
 	if err != nil {
 		return sight{}, artifact.Digest{}, fmt.Errorf("read the evidence on %s: %w", f.URL, err)
 	}
-	s, err := sightOf(f, rec, page, ex)
+	s, err := sightOf(spec, f, rec, page, ex)
 	return s, ds[0], err
 }
 

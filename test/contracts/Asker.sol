@@ -4,7 +4,7 @@ pragma solidity ^0.8.24;
 import {CantusClient} from "../../contracts/src/CantusClient.sol";
 import {ICantus} from "../../contracts/src/ICantus.sol";
 
-/// @title A contract that asks a model and remembers what it was told
+/// @title A contract that asks a model, or for pages, and remembers what it was told
 contract Asker is CantusClient {
     struct Told {
         uint64 calls;
@@ -18,9 +18,11 @@ contract Asker is CantusClient {
 
     event Asked(uint256 indexed id);
     event Heard(uint256 indexed id, bytes answer, ICantus.Label label);
+    event Saw(uint256 indexed id, ICantus.Page page);
     event Refuted(uint256 indexed id);
 
     mapping(uint256 id => Told) private _told;
+    mapping(uint256 id => bool) private _ofPage;
 
     receive() external payable {}
 
@@ -30,6 +32,16 @@ contract Asker is CantusClient {
         returns (uint256 id)
     {
         id = _ask(model, prompt, params, callbackGas, policy);
+        emit Asked(id);
+    }
+
+    function fetchPage(string calldata url, bool text, uint64 callbackGas, uint8 policy)
+        external
+        payable
+        returns (uint256 id)
+    {
+        id = _fetch(url, text, callbackGas, policy);
+        _ofPage[id] = true;
         emit Asked(id);
     }
 
@@ -47,6 +59,7 @@ contract Asker is CantusClient {
         t.answered = true;
         (t.answer, t.label, t.receipt) = (answer, label, receipt);
         emit Heard(id, answer, label);
+        if (_ofPage[id]) emit Saw(id, _page(answer));
     }
 
     function _refuted(uint256 id) internal override {

@@ -1,10 +1,11 @@
-// viem: deploys a contract that asks the demo model, asks under every policy, and holds what
+// viem: deploys a contract that asks the demo model and for pages, asks under every policy, and holds what
 // the contract was told, the events and its balance against what they must be.
 
 import { createPublicClient, createWalletClient, defineChain, getAddress, hexToString, http, parseEventLogs, stringToHex } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { compiled } from "./compile.mjs";
-import { accounts, assert, callbackGas, CANTUS, equal, expected, model, params, policies, privateKey, question, rpc, settled, status, test, until } from "./network.mjs";
+import { accounts, assert, callbackGas, CANTUS, equal, expected, model, offers, pageGas, params, policies, privateKey, question, rpc, settled, status, test, until } from "./network.mjs";
+import { asked as siteAsked, cases, check } from "./site.mjs";
 
 const { abi, code, cantus } = compiled();
 const account = privateKeyToAccount(privateKey);
@@ -72,6 +73,44 @@ for (const { name, policy } of policies) {
     equal(await reader.getBalance({ address: asker }), before + sent - cost, "balance of the contract, to the last anote");
     return `${JSON.stringify(want.slice(0, 50))}, told ${answered.blockNumber - asked.blockNumber} blocks after it asked, label ${r.label}, delivered with ${(await receipt(answered.transactionHash)).gasUsed} gas, callback ${called.args.gasUsed}, asked with ${asked.gasUsed}; cost ${cost} anote`;
   });
+}
+
+for (const c of cases) {
+  for (const { name, policy } of c.status ? policies : policies.slice(0, 1)) {
+    await test(`viem: ${c.name}, ${name}`, async () => {
+      const { url } = c;
+      const offer = offers.find((o) => o.name === (c.text ? "page/text" : "page/body"));
+      const before = await reader.getBalance({ address: asker });
+      const sent = 10n ** 18n;
+      const asked = await mined(wallet.writeContract({ address: asker, abi, functionName: "fetchPage", args: [url, c.text, pageGas, policy], value: sent }));
+      const id = parseEventLogs({ abi, eventName: "Asked", logs: asked.logs })[0].args.id;
+      equal(parseEventLogs({ abi: cantus, eventName: "Requested", logs: asked.logs })[0].args.model, offer.speaker, "model of the event Requested");
+      const info = await reader.readContract({ address: CANTUS, abi: cantus, functionName: "requestOf", args: [id] });
+      equal(hexToString(info.prompt), url, "address of the record");
+
+      const told = await until(`callback of request ${id}`, async () => {
+        const t = await reader.readContract({ address: asker, abi, functionName: "told", args: [id] });
+        return t.calls > 0n && t;
+      });
+      const r = await settled(id);
+      equal(told.failed, !c.status, "whether the contract was told of a failure");
+      equal(r.status, c.status ? "final" : "failed", "status in the end");
+      const [called] = await logs(CANTUS, "Called", id, asked.blockNumber);
+      assert(called.args.success, "the callback failed");
+      if (c.status) {
+        const [saw] = await logs(asker, "Saw", id, asked.blockNumber);
+        check(c, { ...saw.args.page, content: hexToString(saw.args.page.content) });
+        equal(r.answer_page.status, c.status, "status that the command line shows");
+        equal(r.answer_hex, told.answer, "answer that the command line shows");
+      } else {
+        equal([...siteAsked.keys()].find((path) => path.startsWith("/private/")), undefined, "a forbidden page that was fetched");
+        equal((await reader.readContract({ address: CANTUS, abi: cantus, functionName: "result", args: [id] }))[1], "0x", "answer of result()");
+      }
+      const cost = await accounts(r, url.length, told.answer.length / 2 - 1, called.args.gasUsed, info.callbackGasPrice, offer);
+      equal(await reader.getBalance({ address: asker }), before + sent - cost, "balance of the contract, to the last anote");
+      return `told ${called.blockNumber - asked.blockNumber} blocks after it asked, label ${r.label ?? "none"}, callback ${called.args.gasUsed} gas, cost ${cost} anote`;
+    });
+  }
 }
 
 await test("viem: cancel", async () => {

@@ -78,8 +78,14 @@ const cellOf = (k, names) => names
   .map((name) => ({ name, rank: sha(domain("cantus/cell/1", k, Buffer.from(name))) }))
   .sort((a, b) => Buffer.compare(b.rank, a.rank))[0].name;
 
-// Draws go by one counter: first into the units of workers on probation, then into the rest.
+// Draws go by one counter: first into the units of workers on probation, then into the rest;
+// one into each of as many equal parts as there are draws.
 const draw = (i, units) => BigInt("0x" + sha(domain("cantus/sample/1", beacon, be32(i))).toString("hex")) % units;
+const drawParts = (first, begin, units, n) => Array.from({ length: Number(n) }, (_, i) => {
+  const from = (units * BigInt(i)) / BigInt(n);
+  const to = (units * BigInt(i + 1)) / BigInt(n);
+  return begin + from + draw(first + i, to > from ? to - from : 1n);
+});
 const count = (receipts, bps, max) => {
   const n = (receipts * bps + 9999n) / 10000n;
   return [n < 1n ? 1n : n, max, receipts].reduce((a, b) => (a < b ? a : b));
@@ -88,8 +94,8 @@ function epochSamples(s, r) {
   const rest = s.receipts - s.probationReceipts;
   const n = count(s.probationReceipts, r.probationBps, r.max - 1n);
   const m = count(rest, r.auditBps, r.max - n);
-  const first = Array.from({ length: Number(n) }, (_, i) => draw(i, s.probationUnits));
-  const second = Array.from({ length: Number(m) }, (_, i) => s.probationUnits + draw(Number(n) + i, s.units - s.probationUnits));
+  const first = drawParts(0, 0n, s.probationUnits, n);
+  const second = drawParts(Number(n), s.probationUnits, s.units - s.probationUnits, m);
   return [...first, ...second].map(Number);
 }
 
@@ -104,7 +110,7 @@ const got = {
   Settled: sha(domain("cantus/settled/1", Buffer.alloc(32), be64(7), be64(1), one)),
   Root1: root(1),
   Root5: root(5),
-  Samples: [0, 1, 2, 3, 4].map((i) => Number(BigInt("0x" + sha(domain("cantus/sample/1", beacon, be32(i))).toString("hex")) % 1000n)),
+  Samples: drawParts(0, 0n, 1000n, 5).map(Number),
   Auditors: auditors,
   Plants: plants([4, 250, 70_000]),
   NoPlants: plants([]),

@@ -96,14 +96,14 @@ func (m *rowMaker) row(d derived, at place) (Row, bool) {
 		Receipt:   artifact.Sum(d.Signed).String(),
 	}
 	// What a server says instead of a page is no text of the dataset.
-	if f.IsPage(r) && !r.TextDigest.IsZero() {
+	if crawl.IsPage(f, r) && !r.TextDigest.IsZero() {
 		row.Text, row.TextDigest = d.text, r.TextDigest.String()
 	}
 	if r.Status != 0 {
 		row.Digest = r.Digest.String()
 		row.WARC, row.Offset, row.Length = at.file, at.offset+int64(r.Members[0]), int64(r.Members[1])
 	}
-	if f.IsPage(r) && r.Size > 0 {
+	if crawl.IsPage(f, r) && r.Size > 0 {
 		if first, dup := m.first[r.Digest]; !dup {
 			m.first[r.Digest] = r.URL
 		} else if first != r.URL {
@@ -143,7 +143,7 @@ func (m *rowMaker) count(f crawl.Fetch, r crawl.Record) {
 		c.Errors++
 	case r.NoIndex:
 		c.NoIndex++
-	case f.IsPage(r):
+	case crawl.IsPage(f, r):
 		c.Pages++
 	case r.Status >= 300 && r.Status < 400:
 		c.Redirects++

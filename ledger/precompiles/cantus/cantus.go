@@ -1,17 +1,17 @@
-// Package cantus is ICantus: the precompiled contract by which contracts ask models and read
-// lineage. It is thin: x/requests decides, x/lineage knows, contracts/src/ICantus.sol says what
+// Package cantus is ICantus: the precompiled contract by which contracts ask models, fetch
+// pages of the web and read lineage. It is thin: x/requests decides, x/lineage knows, contracts/src/ICantus.sol says what
 // each function does.
 //
 //	cantus.go    the contract: which function a call is, and who may call it how
-//	write.go     request, cancel, deliver, conclude
+//	write.go     request, fetch, cancel, deliver, conclude
 //	callback.go  the call of a contract that asked, and the settling of its gas
 //	read.go      the views
 //	events.go    what is logged, and enums as contracts know them
 //
 // # Money
 //
-// Value that is sent along lies in the contract's own account when a function runs; request
-// hands it to x/requests and no other function takes any. So nothing stays there, but for what
+// Value that is sent along lies in the contract's own account when a function runs; request and
+// fetch hand it to x/requests and no other function takes any. So nothing stays there, but for what
 // somebody forces on it. That account, unlike those of other precompiled contracts, may be
 // paid: the EVM could not send it value otherwise.
 //
@@ -146,6 +146,8 @@ func (p *Precompile) Run(evm *vm.EVM, contract *vm.Contract, readOnly bool) ([]b
 	switch method.Name {
 	case "request":
 		return c.request()
+	case "fetch":
+		return c.fetch()
 	case "cancel":
 		return c.cancel()
 	case "deliver":

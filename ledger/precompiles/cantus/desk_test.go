@@ -62,7 +62,7 @@ func callsOf(policy uint8) int64 {
 }
 
 func (d *desk) Quote(_ context.Context, s types.Size) (types.Quote, error) {
-	if s.Speaker != model {
+	if _, page := types.FormByID(s.Speaker[:]); !page && s.Speaker != model {
 		return types.Quote{}, types.ErrOffer.Wrap("nobody speaks it")
 	}
 	call := math.NewIntFromUint64(s.CallbackGas).MulRaw(price * callsOf(s.Policy))

@@ -37,6 +37,8 @@ func (c *call) view() ([]byte, error) {
 		switch c.method.Name {
 		case "quote":
 			out, err = c.quote(ctx)
+		case "quoteFetch":
+			out, err = c.quoteFetch(ctx)
 		case "result":
 			out, err = c.result(ctx)
 		case "requestOf":
@@ -64,9 +66,27 @@ func (c *call) quote(ctx sdk.Context) ([]any, error) {
 	if err := c.method.Inputs.Copy(&in, c.args); err != nil {
 		return nil, err
 	}
-	q, err := c.requests.Quote(ctx, types.Size{
+	return c.fee(ctx, types.Size{
 		Speaker: in.Model, PromptBytes: in.PromptBytes, MaxTokens: in.MaxTokens, CallbackGas: in.CallbackGas, Policy: in.Policy,
 	})
+}
+
+func (c *call) quoteFetch(ctx sdk.Context) ([]any, error) {
+	var in struct {
+		Text        bool
+		URLBytes    uint32 `abi:"urlBytes"`
+		CallbackGas uint64
+		Policy      uint8
+	}
+	if err := c.method.Inputs.Copy(&in, c.args); err != nil {
+		return nil, err
+	}
+	return c.fee(ctx, types.Size{Speaker: readerOf(in.Text), PromptBytes: in.URLBytes, CallbackGas: in.CallbackGas, Policy: in.Policy})
+}
+
+// fee is the least that a request of this size needs.
+func (c *call) fee(ctx sdk.Context, s types.Size) ([]any, error) {
+	q, err := c.requests.Quote(ctx, s)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,9 @@ import (
 	"github.com/cantus-network/cantus/work"
 )
 
+// tab is the spec of the gateway's offers.
+const tab = "the gateway's tab"
+
 // expiry is how many blocks the real world's jobs take new work.
 const expiry = 60
 
@@ -39,7 +42,7 @@ func realWorld(t testing.TB) *world {
 	encoded, err := who.Encode()
 	require.NoError(t, err)
 	w.model = speaker.IDOf(encoded)
-	spec := sha256.Sum256([]byte("the gateway's tab"))
+	spec := sha256.Sum256([]byte(tab))
 	w.edit(func(ctx sdk.Context) error {
 		if _, err := workkeeper.NewMsgServer(w.app.Work).RegisterGateway(ctx, &worktypes.MsgRegisterGateway{
 			Address: sdk.AccAddress(gateway).String(), Key: public[:], Url: "https://gate.example:8443", Bond: chain.Notes(1000), Signature: signature,

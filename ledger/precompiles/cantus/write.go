@@ -38,26 +38,56 @@ func (c *call) request() ([]byte, error) {
 	if err := c.method.Inputs.Copy(&in, c.args); err != nil {
 		return c.refuse(err)
 	}
-	if v := c.contract.Value().ToBig(); v.Cmp(in.MaxFee) != 0 {
-		return c.refuse(fmt.Errorf("the value sent, %s, is not maxFee, %s", v, in.MaxFee))
+	return c.ask(in.MaxFee, types.Ask{
+		Callback: in.Callback, CallbackGas: in.CallbackGas, Speaker: in.Model, Prompt: in.Prompt, Policy: in.Policy,
+		Sampling: types.Sampling{
+			MaxTokens: in.Params.MaxTokens, Temperature: in.Params.Temperature,
+			TopK: in.Params.TopK, TopP: in.Params.TopP, Seed: in.Params.Seed,
+		},
+	})
+}
+
+// fetch is a request to a reader of pages.
+func (c *call) fetch() ([]byte, error) {
+	var in struct {
+		URL         string `abi:"url"`
+		Text        bool
+		MaxFee      *big.Int
+		Callback    common.Address
+		CallbackGas uint64
+		Policy      uint8
 	}
+	if err := c.method.Inputs.Copy(&in, c.args); err != nil {
+		return c.refuse(err)
+	}
+	return c.ask(in.MaxFee, types.Ask{
+		Callback: in.Callback, CallbackGas: in.CallbackGas, Speaker: readerOf(in.Text), Prompt: []byte(in.URL), Policy: in.Policy,
+	})
+}
+
+// readerOf is what stands for a speaker in requests for pages.
+func readerOf(text bool) [32]byte {
+	if text {
+		return types.Text.ID()
+	}
+	return types.Body.ID()
+}
+
+// ask makes a request, with the value that came along as its fee.
+func (c *call) ask(maxFee *big.Int, a types.Ask) ([]byte, error) {
+	if v := c.contract.Value().ToBig(); v.Cmp(maxFee) != 0 {
+		return c.refuse(fmt.Errorf("the value sent, %s, is not maxFee, %s", v, maxFee))
+	}
+	a.From, a.Payer, a.Fee = c.account(), c.contract.Caller().Bytes(), sdkmath.NewIntFromBigInt(maxFee)
 	var made types.Request
 	if err := c.native(func(ctx sdk.Context) (err error) {
-		made, err = c.requests.Request(ctx, types.Ask{
-			From: c.account(), Payer: c.contract.Caller().Bytes(), Fee: sdkmath.NewIntFromBigInt(in.MaxFee),
-			Callback: in.Callback, CallbackGas: in.CallbackGas,
-			Speaker: in.Model, Prompt: in.Prompt, Policy: in.Policy,
-			Sampling: types.Sampling{
-				MaxTokens: in.Params.MaxTokens, Temperature: in.Params.Temperature,
-				TopK: in.Params.TopK, TopP: in.Params.TopP, Seed: in.Params.Seed,
-			},
-		})
+		made, err = c.requests.Request(ctx, a)
 		return err
 	}); err != nil {
 		return c.reverted(err)
 	}
 	id := new(big.Int).SetUint64(made.Id)
-	if err := c.log("Requested", []any{id, in.Model, c.contract.Caller()}, made.Job); err != nil {
+	if err := c.log("Requested", []any{id, a.Speaker, c.contract.Caller()}, made.Job); err != nil {
 		return c.refuse(err)
 	}
 	return c.method.Outputs.Pack(id)

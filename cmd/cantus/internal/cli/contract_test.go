@@ -34,7 +34,7 @@ import (
 	"github.com/cantus-network/cantus/work"
 )
 
-// asker is a contract on the network that asks the demo model, and who owns it.
+// asker is a contract on the network that asks the demo model or for pages, and who owns it.
 type asker struct {
 	w       *world
 	eth     *ethclient.Client
@@ -58,6 +58,7 @@ const (
 	question   = "What is a violin?"
 	maxTokens  = 40
 	callGas    = 500_000
+	pageGas    = 1_000_000
 	askGas     = 3_000_000
 	receiptMax = 30 * time.Second
 )
@@ -66,10 +67,18 @@ func (w *world) asker() *asker {
 	t := w.t
 	var o struct{ Speaker string }
 	require.NoError(t, json.Unmarshal(w.run("gateway", "offer", "--model", models.DemoName, "--json"), &o))
-	a := &asker{w: w}
+	a := w.deploy()
 	var err error
 	a.speaker, err = speaker.ParseID(o.Speaker)
 	require.NoError(t, err)
+	return a
+}
+
+// deploy puts the contract on the ledger.
+func (w *world) deploy() *asker {
+	t := w.t
+	a := &asker{w: w}
+	var err error
 	a.eth, err = ethclient.Dial(w.net.Info().JSONRPC)
 	require.NoError(t, err)
 	t.Cleanup(a.eth.Close)
@@ -116,9 +125,8 @@ func (a *asker) send(to *common.Address, value *big.Int, data []byte) *ethtypes.
 	for {
 		if r, err := a.eth.TransactionReceipt(ctx, tx.Hash()); err == nil {
 			if r.Status != ethtypes.ReceiptStatusSuccessful {
-				_, why := a.eth.CallContract(ctx, ethereum.CallMsg{From: crypto.PubkeyToAddress(a.key.PublicKey), To: to, Value: value, Data: data}, r.BlockNumber)
-				require.NoError(t, why)
-				t.Fatalf("transaction %s failed in block %s: %+v", tx.Hash(), r.BlockNumber, r)
+				_, why := a.eth.CallContract(ctx, ethereum.CallMsg{From: crypto.PubkeyToAddress(a.key.PublicKey), To: to, Value: value, Data: data, Gas: askGas}, r.BlockNumber)
+				t.Fatalf("transaction %s failed in block %s with %d gas: %v", tx.Hash(), r.BlockNumber, r.GasUsed, why)
 			}
 			return r
 		}
@@ -136,6 +144,18 @@ func (a *asker) ask(policy uint8) uint64 {
 	}{MaxTokens: maxTokens}
 	data, err := a.abi.Pack("ask", [32]byte(a.speaker), []byte(question), params, uint64(callGas), policy)
 	require.NoError(t, err)
+	return a.asked(data)
+}
+
+// fetch has the contract ask for the body of a page, and says the request's number.
+func (a *asker) fetch(url string, policy uint8) uint64 {
+	data, err := a.abi.Pack("fetchPage", url, false, uint64(pageGas), policy)
+	require.NoError(a.w.t, err)
+	return a.asked(data)
+}
+
+func (a *asker) asked(data []byte) uint64 {
+	t := a.w.t
 	r := a.send(&a.address, chain.Notes(1).BigInt(), data)
 	for _, l := range r.Logs {
 		if l.Address == a.address && l.Topics[0] == a.abi.Events["Asked"].ID {

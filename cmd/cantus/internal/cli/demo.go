@@ -71,6 +71,9 @@ func demo(cmd *cobra.Command, g *globals, dir string, workers int, seeds []strin
 			err = errors.Join(err, fmt.Errorf("stop the network: %w", cerr))
 		}
 	}()
+	if err := own.offerUsualPages(ctx, n.Info()); err != nil {
+		return err
+	}
 	up := time.Since(began)
 	if len(seeds) == 0 {
 		seeds = []string{n.Info().Gateway + "/docs/"}

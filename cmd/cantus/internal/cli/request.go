@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"cosmossdk.io/math"
@@ -25,6 +27,7 @@ type shownRequest struct {
 	Status       string                 `json:"status"`
 	Policy       string                 `json:"policy"`
 	Model        string                 `json:"model"`
+	Form         string                 `json:"page,omitempty"` // "body" or "text" where it is no model
 	Payer        string                 `json:"payer"`
 	Callback     string                 `json:"callback,omitempty"`
 	CallbackGas  uint64                 `json:"callback_gas,omitempty"`
@@ -33,6 +36,7 @@ type shownRequest struct {
 	Sampling     requeststypes.Sampling `json:"sampling"`
 	Answer       *string                `json:"answer,omitempty"`
 	AnswerHex    string                 `json:"answer_hex,omitempty"`
+	Page         *shownPage             `json:"answer_page,omitempty"`
 	Digested     bool                   `json:"answer_is_sha256,omitempty"`
 	Label        string                 `json:"label,omitempty"`
 	Receipt      string                 `json:"receipt_sha256,omitempty"`
@@ -56,12 +60,74 @@ type shownRequest struct {
 	Refunded     math.Int               `json:"job_refunded"`
 }
 
+// shownPage is a page as a contract was told it.
+type shownPage struct {
+	Status    uint16    `json:"status"`
+	Time      time.Time `json:"time"`
+	MediaType string    `json:"media_type,omitempty"`
+	Location  string    `json:"location,omitempty"`
+	Cut       bool      `json:"cut,omitempty"`
+	Digest    string    `json:"sha256"`
+	Content   *string   `json:"content,omitempty"` // where it is there and UTF-8
+	Bytes     []byte    `json:"content_base64,omitempty"`
+}
+
+// showPage reads an answer to a request for a page.
+func showPage(answer []byte) (*shownPage, error) {
+	p, err := requeststypes.DecodePage(answer)
+	if err != nil {
+		return nil, err
+	}
+	v := &shownPage{
+		Status: p.Status, Time: time.Unix(int64(min(p.Time, 1<<40)), 0).UTC(), MediaType: p.MediaType, Location: p.Location, Cut: p.Cut,
+		Digest: hexutil.Encode(p.Digest[:]),
+	}
+	if utf8.Valid(p.Content) && len(p.Content) > 0 {
+		text := string(p.Content)
+		v.Content = &text
+	} else {
+		v.Bytes = p.Content
+	}
+	return v, nil
+}
+
+// rows tell people of a page.
+func (p *shownPage) rows() [][]string {
+	said := fmt.Sprintf("status %d, seen %s", p.Status, p.Time.Format(time.DateTime))
+	if p.MediaType != "" {
+		said += ", " + p.MediaType
+	}
+	if p.Cut {
+		said += ", not all of it"
+	}
+	rows := [][]string{{"answer", said}}
+	if p.Location != "" {
+		rows = append(rows, []string{"  leads to", p.Location})
+	}
+	switch {
+	case p.Content != nil:
+		rows = append(rows, []string{"  content", strconv.Quote(*p.Content)})
+	case len(p.Bytes) > 0:
+		rows = append(rows, []string{"  content", fmt.Sprintf("%d bytes that are no text", len(p.Bytes))})
+	case p.Digest == hexutil.Encode(make([]byte, 32)):
+		rows = append(rows, []string{"  content", "none: the page has no text"})
+	case p.Digest == emptyDigest:
+		rows = append(rows, []string{"  content", "empty"})
+	default:
+		rows = append(rows, []string{"  content", "too long for the ledger"})
+	}
+	return append(rows, []string{"  sha256", p.Digest})
+}
+
+// emptyDigest is the SHA-256 of nothing.
+var emptyDigest = hexutil.Encode(sha256.New().Sum(nil))
+
 func requestCommand(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "request ID",
-		Short: "Show what a contract asked a model, and what came of it",
-		Long: `Shows a request that a contract made by the precompiled contract ICantus: its answer, how that was
-checked, the job that it was answered in, and where its fee went. docs/contracts.md tells how
+		Short: "Show what a contract asked for, and what came of it",
+		Long: `Shows a request to a model or for a page that a contract made by the precompiled contract ICantus:
+its answer, how that was checked, the job that it was answered in, and where its fee went. docs/contracts.md tells how
 contracts ask.`,
 		Example: `  cantus request 7
   cantus job show $(cantus request 7 --json | jq .job)`,
@@ -114,6 +180,10 @@ func (s *session) request(ctx context.Context, id uint64) (*shownRequest, error)
 		Calls: r.Calls, CallFailed: r.CallFailed, Fee: r.Fee, Escrow: r.Escrow, Held: r.Held, Burned: r.Burned, Delivered: r.Delivered,
 		GasPaid: r.GasPaid, Returned: r.Returned, Refunded: j.Refunded,
 	}
+	form, isPage := requeststypes.FormByID(r.Speaker)
+	if isPage {
+		v.Form = form.String()
+	}
 	if len(r.Callback) > 0 {
 		v.Callback, v.CallbackGas = common.BytesToAddress(r.Callback).Hex(), r.CallbackGas
 	}
@@ -132,7 +202,11 @@ func (s *session) request(ctx context.Context, id uint64) (*shownRequest, error)
 	}
 	if v.Answered != 0 && r.Status != requeststypes.Status_STATUS_REFUTED {
 		v.AnswerHex = hexutil.Encode(r.Answer)
-		if !r.Digested && utf8.Valid(r.Answer) {
+		if isPage {
+			if v.Page, err = showPage(r.Answer); err != nil {
+				return nil, fmt.Errorf("read the answer to request %d: %w", id, err)
+			}
+		} else if !r.Digested && utf8.Valid(r.Answer) {
 			text := string(r.Answer)
 			v.Answer = &text
 		}
@@ -152,7 +226,15 @@ func policyName(p uint32) string {
 
 func (v *shownRequest) print(w io.Writer) error {
 	amount := func(n math.Int) string { return chain.FormatAmount(n) }
-	rows := [][]string{{"request", fmt.Sprintf("%d: %s", v.ID, v.Status)}, {"policy", v.Policy}, {"model", v.Model}, {"payer", v.Payer}}
+	rows := [][]string{{"request", fmt.Sprintf("%d: %s", v.ID, v.Status)}, {"policy", v.Policy}}
+	asked := "prompt"
+	if v.Form != "" {
+		asked = "address"
+		rows = append(rows, []string{"page", v.Form})
+	} else {
+		rows = append(rows, []string{"model", v.Model})
+	}
+	rows = append(rows, []string{"payer", v.Payer})
 	if v.Callback != "" {
 		how := fmt.Sprintf("%s with %d gas, called %d times", v.Callback, v.CallbackGas, v.Calls)
 		if v.CallFailed {
@@ -161,9 +243,11 @@ func (v *shownRequest) print(w io.Writer) error {
 		rows = append(rows, []string{"callback", how})
 	}
 	if v.Prompt != nil {
-		rows = append(rows, []string{"prompt", strconv.Quote(*v.Prompt)})
+		rows = append(rows, []string{asked, strconv.Quote(*v.Prompt)})
 	}
 	switch {
+	case v.Page != nil:
+		rows = append(rows, v.Page.rows()...)
 	case v.Answer != nil:
 		rows = append(rows, []string{"answer", strconv.Quote(*v.Answer)})
 	case v.Digested:

@@ -29,7 +29,8 @@ may fetch from loopback addresses. Ctrl-C stops it; the next "up" goes on where 
 Its gateway and workers answer prompts with the models in the home's models directory ("cantus
 model import" adds more). Unless --demo=false there is a small one from the start, and a tab that
 pays for its answers: "cantus chat" talks with it, "cantus tab env" prints what OpenAI's clients need.
-Contracts may ask it too: "cantus status" prints what wallets need, docs/contracts.md says how.
+Contracts may ask it too, and for pages of the web: "cantus status" prints what wallets need,
+docs/contracts.md says how.
 
 ` + settingsHelp("up"),
 		Args: cobra.NoArgs,
@@ -64,8 +65,10 @@ Contracts may ask it too: "cantus status" prints what wallets need, docs/contrac
 			if err != nil {
 				return err
 			}
+			o.Progress("offering pages to contracts")
+			err = g.offerUsualPages(cmd.Context(), n.Info())
 			var paid demoTab
-			if demo {
+			if demo && err == nil {
 				o.Progress("opening a tab for the demo model")
 				paid, err = g.openDemoTab(cmd.Context(), n.Info())
 			}
@@ -85,8 +88,9 @@ Contracts may ask it too: "cantus status" prints what wallets need, docs/contrac
 					{"json-rpc", fmt.Sprintf("%s (EVM chain %d)", info.JSONRPC, info.EVMChainID)},
 					{"home", string(g.home())},
 				}
+				rows = append(rows, []string{"contracts", fmt.Sprintf("ask %s for pages of the web", cantus.Address)})
 				if demo {
-					rows = append(rows, []string{"contracts", fmt.Sprintf("ask %s for the model %s", cantus.Address, paid.Speaker)}, []string{"openai", paid.BaseURL}, []string{"api key", fmt.Sprintf("in %s; `cantus tab env` prints it", paid.KeyFile)})
+					rows = append(rows, []string{"", "or for the model " + paid.Speaker}, []string{"openai", paid.BaseURL}, []string{"api key", fmt.Sprintf("in %s; `cantus tab env` prints it", paid.KeyFile)})
 				}
 				err = table(cmd.OutOrStdout(), rows)
 			}

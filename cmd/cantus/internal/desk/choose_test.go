@@ -17,9 +17,7 @@ import (
 
 // said is a witness of an operator for an answer.
 func said(operator, answer string, st standing) *witness {
-	w := &witness{operator: operator, standing: st}
-	w.signed.Receipt.Result = artifact.Sum([]byte(answer))
-	return w
+	return &witness{operator: operator, standing: st, key: answer}
 }
 
 func TestWhoIsBelieved(t *testing.T) {
@@ -64,7 +62,7 @@ func TestOffersFitTheirModels(t *testing.T) {
 		t.Run(fmt.Sprint(context), func(t *testing.T) {
 			m, spec, err := Offer("gateway", "", key.Public(), v, context, p)
 			require.NoError(t, err)
-			require.NoError(t, m.Terms.Check())
+			require.NoError(t, m.ValidateBasic())
 			require.LessOrEqual(t, v.Speaker().MostTokens(int(m.Terms.MaxPromptBytes))+int(m.Terms.MaxTokens), context, "a byte may be a token")
 			require.Equal(t, v.Encoded(), m.Speaker)
 			digest := artifact.Sum(spec)

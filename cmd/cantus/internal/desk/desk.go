@@ -4,16 +4,18 @@
 //
 //	desk.go      Desk, Run: every open request, every block
 //	request.go   one request's next step
+//	trade.go     what models and pages differ in
+//	speaking.go  requests to models, by kind infer/1
+//	reading.go   requests for pages, by kind crawl/1
 //	witness.go   what workers signed for a request, and how the ledger sees it
-//	evidence.go  what is delivered
-//	offer.go     Offer: terms, and the tab that stands behind them
+//	offer.go     Offer, OfferPages: terms, and the specs that stand behind them
 //	ledger.go    Ledger on a node
 //	metrics.go   figures
 //
 // # What is kept
 //
 // Nothing. Which requests are open is on the ledger, their jobs, receipts and what is under
-// way are the scheduler's, answers are with the tab's state and in the artifact store. A
+// way are the scheduler's, answers are with their jobs' state and in the artifact store. A
 // desk that starts looks at these and goes on, whatever another one did before it.
 package desk
 
@@ -29,6 +31,7 @@ import (
 	"github.com/cantus-network/cantus/exact/claim"
 	"github.com/cantus-network/cantus/exact/speaker"
 	"github.com/cantus-network/cantus/exact/voice"
+	"github.com/cantus-network/cantus/kinds/crawl"
 	"github.com/cantus-network/cantus/kinds/infer"
 	"github.com/cantus-network/cantus/ledger/x/requests/types"
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
@@ -62,6 +65,13 @@ type Models interface {
 	Answered(job work.JobID) (done []infer.Answered, pending int, err error)
 }
 
+// Pages is the gateway's crawler: crawl.Own.
+type Pages interface {
+	Ask(job work.JobID, url string) error
+	Finish(job work.JobID) error
+	Answered(job work.JobID) (done []crawl.Answered, pending int, err error)
+}
+
 // Scheduler is the gateway's.
 type Scheduler interface {
 	Progress(id work.JobID) (scheduler.Progress, error)
@@ -70,6 +80,7 @@ type Scheduler interface {
 
 var (
 	_ Models    = (*infer.Own)(nil)
+	_ Pages     = (*crawl.Own)(nil)
 	_ Scheduler = (*scheduler.Scheduler)(nil)
 )
 
@@ -79,7 +90,8 @@ type Config struct {
 	Key       work.PublicKey // the gateway's, which its offers' tabs name
 	Ledger    Ledger
 	Scheduler Scheduler
-	Models    Models
+	Models    Models // nil where the gateway does not sell inference
+	Pages     Pages  // nil where it does not crawl
 	Artifacts artifact.Store
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
@@ -99,9 +111,12 @@ type Desk struct {
 // state is what is known of a request besides what can be read.
 type state struct {
 	busy   bool
-	stored map[artifact.Digest]bool // results in the artifact store
-	failed int                      // steps in a row
-	retry  int64                    // not before this height
+	stored map[artifact.Digest]bool   // results in the artifact store
+	keys   map[artifact.Digest]string // of results
+	lost   map[artifact.Digest]bool   // results that are nowhere
+	failed int                        // steps in a row
+	why    string                     // the last of them failed
+	retry  int64                      // not before this height
 }
 
 // How much at a time.
@@ -171,7 +186,7 @@ func (d *Desk) due(open []types.Request, height int64) (list []types.Request) {
 		is[r.Id] = true
 		s := d.cases[r.Id]
 		if s == nil {
-			s = &state{stored: map[artifact.Digest]bool{}}
+			s = &state{stored: map[artifact.Digest]bool{}, keys: map[artifact.Digest]string{}, lost: map[artifact.Digest]bool{}}
 			d.cases[r.Id] = s
 			d.cfg.Log.Info("a contract asks", "request", r.Id, "job", r.Job, "policy", r.Policy, "payer", r.Payer)
 		}
@@ -199,11 +214,15 @@ func (d *Desk) look(ctx context.Context, r types.Request, height int64) {
 	defer d.mu.Unlock()
 	s.busy = false
 	if err == nil || ctx.Err() != nil {
-		s.failed, s.retry = 0, 0
+		s.failed, s.why, s.retry = 0, "", 0
 		return
 	}
 	s.failed = min(s.failed+1, lastRetry)
 	s.retry = height + 1<<s.failed
 	d.m.trouble.Inc()
-	d.cfg.Log.Warn("a contract's request does not get on; it is tried again", "request", r.Id, "job", r.Job, "err", err, "not_before", s.retry)
+	level := slog.LevelDebug // it is still the same
+	if err.Error() != s.why {
+		s.why, level = err.Error(), slog.LevelWarn
+	}
+	d.cfg.Log.Log(ctx, level, "a contract's request does not get on; it is tried again", "request", r.Id, "job", r.Job, "err", err, "not_before", s.retry)
 }

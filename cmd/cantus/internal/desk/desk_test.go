@@ -1,9 +1,12 @@
 package desk_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"math/big"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,8 +43,13 @@ type world struct {
 	sealed    bool
 	closed    bool // the plan
 	refuse    error
+	unable    error // of Ask
+	failed    int   // how often Ask was
 	delivered []types.Evidence
 	concluded int
+
+	pages desk.Pages   // instead of the world's own models
+	log   *slog.Logger // nil for none
 }
 
 func newWorld(t *testing.T, policy uint32) *world {
@@ -63,7 +71,11 @@ func newWorld(t *testing.T, policy uint32) *world {
 
 // run has a desk at work until what is wanted came about, and ends it.
 func (w *world) run(until func() bool) {
-	d, err := desk.New(desk.Config{Key: w.key.Public(), Ledger: w, Scheduler: w, Models: w, Artifacts: w.store})
+	c := desk.Config{Key: w.key.Public(), Ledger: w, Scheduler: w, Artifacts: w.store, Log: w.log, Pages: w.pages}
+	if w.pages == nil {
+		c.Models = w
+	}
+	d, err := desk.New(c)
 	require.NoError(w.t, err)
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan struct{})
@@ -80,7 +92,12 @@ func (w *world) answer() {
 	require.NoError(w.t, err)
 	result, err := (&claim.Result{Output: []uint32{5, 6}, Finish: claim.Length}).Encode()
 	require.NoError(w.t, err)
-	r, err := work.SignReceipt(w.key, work.Receipt{Chain: "c", Job: 8, Seq: uint64(len(w.done) + 1), Attempt: 1, Task: artifact.Sum(task), Result: artifact.Sum(result), Units: 4, Started: 1, Finished: 2})
+	w.signs(w.key, task, result)
+}
+
+// signs has a worker give its word for a result. The caller holds w.mu.
+func (w *world) signs(worker work.PrivateKey, task, result []byte) {
+	r, err := work.SignReceipt(worker, work.Receipt{Chain: "c", Job: 8, Seq: uint64(len(w.done) + 1), Attempt: 1, Task: artifact.Sum(task), Result: artifact.Sum(result), Units: 4, Started: 1, Finished: 2})
 	require.NoError(w.t, err)
 	b, err := r.Encode()
 	require.NoError(w.t, err)
@@ -111,8 +128,10 @@ func (w *world) Open(context.Context) ([]types.Request, error) {
 func (w *world) Speaker(context.Context, speaker.ID) (*speaker.Speaker, error) {
 	return w.voice.Speaker(), nil
 }
-func (w *world) Speaks(*speaker.Speaker) (*voice.Voice, error)            { return w.voice, nil }
-func (w *world) Operator(context.Context, work.PublicKey) (string, error) { return "operator", nil }
+func (w *world) Speaks(*speaker.Speaker) (*voice.Voice, error) { return w.voice, nil }
+func (w *world) Operator(_ context.Context, key work.PublicKey) (string, error) {
+	return "operator of " + key.String(), nil
+}
 func (w *world) Forfeited(context.Context, work.JobID, work.PublicKey) (bool, error) {
 	return false, nil
 }
@@ -188,6 +207,10 @@ func (w *world) Receipts(_ context.Context, _ work.JobID, at scheduler.Cursor, f
 func (w *world) Ask(_ work.JobID, t claim.Task) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.unable != nil {
+		w.failed++
+		return w.unable
+	}
 	w.asked = append(w.asked, t)
 	return nil
 }
@@ -202,6 +225,17 @@ func (w *world) Answered(work.JobID) ([]infer.Answered, int, error) {
 }
 
 func status(s worktypes.EpochStatus) *worktypes.Epoch { return &worktypes.Epoch{Number: 1, Status: s} }
+
+// audited is a settled epoch whose first receipts were drawn, with what came of it.
+func audited(samples ...worktypes.SampleStatus) *worktypes.Epoch {
+	e := status(worktypes.EpochStatus_EPOCH_STATUS_SETTLED)
+	for i, s := range samples {
+		e.Samples = append(e.Samples, worktypes.Sample{Index: uint64(i), Receipt: []byte{1}, Status: s})
+	}
+	return e
+}
+
+const upheld = worktypes.SampleStatus_SAMPLE_STATUS_UPHELD
 
 // A request is asked once, answered when its policy allows it, and by the evidence that the
 // ledger can check; a desk that starts anew in between asks nobody again.
@@ -221,7 +255,7 @@ func TestASafeRequest(t *testing.T) {
 	w.run(func() bool { return w.height > from+20 })
 	require.Empty(t, w.delivered, "not before the epoch settled")
 	// The job is at its end: what the worker answered is in the artifact store.
-	w.closed, w.epoch = true, status(worktypes.EpochStatus_EPOCH_STATUS_SETTLED)
+	w.closed, w.epoch = true, audited(upheld)
 	w.refuse = errors.Join(desk.ErrRefused, errors.New("a moment please"))
 	w.run(func() bool { return len(w.delivered) > 0 })
 	require.Len(t, w.asked, 1)
@@ -257,4 +291,39 @@ func TestAVoidEpochIsAskedAgain(t *testing.T) {
 	w.closed = true
 	w.run(func() bool { return w.concluded == 1 })
 	require.Empty(t, w.delivered)
+}
+
+// Where all answers are to be audited, one that nobody looked at is not good enough for the
+// safe policy: another worker is asked.
+func TestAnUnauditedAnswerIsAskedAgain(t *testing.T) {
+	for name, e := range map[string]*worktypes.Epoch{
+		"not drawn": audited(), "nobody could": audited(worktypes.SampleStatus_SAMPLE_STATUS_UNAUDITED),
+		"not upheld": audited(worktypes.SampleStatus_SAMPLE_STATUS_UNDECIDED), "false": audited(worktypes.SampleStatus_SAMPLE_STATUS_FALSE),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, types.Safe)
+			w.run(func() bool { return len(w.asked) == 1 })
+			w.answer()
+			w.sealed, w.epoch = true, e
+			w.run(func() bool { return len(w.asked) == 2 })
+			require.Empty(t, w.delivered)
+		})
+	}
+}
+
+// What does not change is told once: a gateway without workers for a model does not fill its
+// log.
+func TestTroubleIsToldOnce(t *testing.T) {
+	var told bytes.Buffer
+	w := newWorld(t, types.Safe)
+	w.log = slog.New(slog.NewTextHandler(&told, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	w.unable = errors.New("no worker holds the model")
+	w.run(func() bool {
+		if w.failed == 4 {
+			w.unable = errors.New("no worker has room")
+		}
+		return w.failed >= 7
+	})
+	require.Equal(t, 1, strings.Count(told.String(), "no worker holds the model"), told.String())
+	require.Equal(t, 1, strings.Count(told.String(), "no worker has room"), told.String())
 }

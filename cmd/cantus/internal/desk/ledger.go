@@ -59,8 +59,8 @@ func ABI() (abi.ABI, error) {
 	return a, nil
 }
 
-// page is how many records are asked for at once.
-const page = 200
+// listed is how many records are asked for at once.
+const listed = 200
 
 func (n *node) WaitHeight(ctx context.Context, above int64) (int64, error) {
 	return n.chain.WaitHeight(ctx, above)
@@ -68,7 +68,7 @@ func (n *node) WaitHeight(ctx context.Context, above int64) (int64, error) {
 
 func (n *node) Open(ctx context.Context) (list []types.Request, err error) {
 	for key := []byte(nil); ; {
-		r, err := n.requests.Requests(ctx, &types.QueryRequestsRequest{Gateway: n.gateway, Pagination: &query.PageRequest{Key: key, Limit: page}})
+		r, err := n.requests.Requests(ctx, &types.QueryRequestsRequest{Gateway: n.gateway, Pagination: &query.PageRequest{Key: key, Limit: listed}})
 		if err != nil {
 			return nil, fmt.Errorf("list the requests for gateway %s: %w", n.gateway, err)
 		}

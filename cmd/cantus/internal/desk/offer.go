@@ -1,7 +1,6 @@
 package desk
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -16,11 +15,11 @@ import (
 )
 
 // Prices are what a gateway asks of contracts. Zero sizes are as much as always fits the
-// model.
+// model, or of pages as much as the ledger takes.
 type Prices struct {
 	Price, DeliveryFee       math.Int // anote: of a unit; of a delivery
 	PromptUnits, OutputUnits uint64   // of a token
-	MaxPrompt, MaxAnswer     uint32   // bytes
+	MaxPrompt, MaxAnswer     uint32   // bytes; of pages of an address, and of the content
 	MaxTokens                uint32   // of an answer
 	AuditBps                 uint32
 	Epoch, Expiry            int64 // blocks
@@ -79,30 +78,23 @@ func specOf(s *speaker.Speaker, t types.Terms, key work.PublicKey) ([]byte, erro
 	return b, nil
 }
 
-// keepSpec sees to it that the gateway finds the spec that a request's job names.
-func (d *Desk) keepSpec(ctx context.Context, s *speaker.Speaker, t types.Terms) error {
-	digest, err := artifact.DigestFromBytes(t.SpecDigest)
+// OfferPages makes a gateway's offer to fetch pages for contracts and tell them in one form,
+// and the spec that the gateway must have in its artifact store for it. Of the prices it takes
+// those that are not of tokens.
+func OfferPages(gateway, cell string, f types.Form, p Prices) (*types.MsgOffer, []byte, error) {
+	if p.MaxPrompt == 0 {
+		p.MaxPrompt = types.MaxURL
+	}
+	if p.MaxAnswer == 0 {
+		p.MaxAnswer = types.MaxAnswer
+	}
+	spec, err := liveSpec()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	d.mu.Lock()
-	kept := d.specs[digest]
-	d.mu.Unlock()
-	if kept {
-		return nil
-	}
-	spec, err := specOf(s, t, d.cfg.Key)
-	if err != nil {
-		return err
-	}
-	if artifact.Sum(spec) != digest {
-		return fmt.Errorf("the offer names the spec %s, which this gateway did not write: withdraw it", digest)
-	}
-	if _, err := d.cfg.Artifacts.Put(ctx, spec); err != nil {
-		return fmt.Errorf("keep the spec of an offer: %w", err)
-	}
-	d.mu.Lock()
-	d.specs[digest] = true
-	d.mu.Unlock()
-	return nil
+	digest := artifact.Sum(spec)
+	return &types.MsgOffer{Gateway: gateway, Speaker: f.Encoded(), Terms: types.Terms{
+		Cell: cell, Price: p.Price, DeliveryFee: p.DeliveryFee, MaxPromptBytes: p.MaxPrompt, MaxAnswerBytes: p.MaxAnswer,
+		AuditBps: p.AuditBps, EpochBlocks: p.Epoch, ExpiryBlocks: p.Expiry, SpecDigest: digest[:],
+	}}, spec, nil
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
-	"github.com/cantus-network/cantus/exact/speaker"
-	"github.com/cantus-network/cantus/exact/voice"
-	"github.com/cantus-network/cantus/kinds/infer"
 	"github.com/cantus-network/cantus/ledger/x/requests/types"
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 	"github.com/cantus-network/cantus/scheduler"
@@ -25,69 +23,47 @@ func (d *Desk) step(ctx context.Context, s *state, r types.Request) error {
 	if r.Status == types.Status_STATUS_ANSWERED {
 		return d.judge(ctx, r)
 	}
-	id := speaker.ID(r.Speaker)
-	v, err := d.voice(ctx, id)
+	t, err := d.trade(r)
 	if err != nil {
 		return err
 	}
-	if err := d.keepSpec(ctx, v.Speaker(), r.Terms); err != nil {
+	if err := d.keepSpec(ctx, t, r); err != nil {
 		return err
 	}
-	ws, pending, asks, err := d.witnesses(ctx, s, r)
+	ws, pending, asks, err := d.witnesses(ctx, t, s, r)
 	if err != nil {
 		return err
 	}
 	chosen, want := choose(r.Policy, ws)
 	if len(chosen) > 0 {
-		return d.deliver(ctx, v, r, chosen)
+		return d.deliver(ctx, t, r, chosen)
 	}
 	if !asks {
 		return d.giveUp(ctx, r)
 	}
 	for range want - pending {
-		if err := d.ask(v, r); err != nil {
+		asked, err := t.ask(ctx, r)
+		if err != nil || !asked {
 			return err
 		}
+		d.m.asked.Inc()
 	}
 	return nil
 }
 
-// voice is that of a speaker, of which the gateway must have the model.
-func (d *Desk) voice(ctx context.Context, id speaker.ID) (*voice.Voice, error) {
-	d.mu.Lock()
-	v := d.voices[id]
-	d.mu.Unlock()
-	if v != nil {
-		return v, nil
-	}
-	sp, err := d.cfg.Ledger.Speaker(ctx, id)
+// deliver brings an answer to the ledger, on the word of these witnesses.
+func (d *Desk) deliver(ctx context.Context, t trade, r types.Request, ws []*witness) error {
+	b, err := d.pack(ctx, t, r, ws)
 	if err != nil {
-		return nil, fmt.Errorf("read speaker %s: %w", id, err)
+		return fmt.Errorf("make the evidence: %w", err)
 	}
-	if v, err = d.cfg.Models.Speaks(sp); err != nil {
-		return nil, fmt.Errorf("speak as %s: %w", id, err)
+	began := time.Now()
+	if err := d.cfg.Ledger.Deliver(ctx, r.Id, b); err != nil {
+		return fmt.Errorf("deliver: %w", err)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.voices) >= maxVoices {
-		clear(d.voices)
-	}
-	d.voices[id] = v
-	return v, nil
-}
-
-// ask has a worker answer.
-func (d *Desk) ask(v *voice.Voice, r types.Request) error {
-	prompt, err := v.Prompt(r.Prompt)
-	if err != nil {
-		return fmt.Errorf("spell the prompt: %w", err)
-	}
-	t := v.Speaker().Task(prompt, r.Id, r.Sampling.Speakers())
-	if err := d.cfg.Models.Ask(work.JobID(r.Job), *t); err != nil {
-		return err
-	}
-	d.m.asked.Inc()
-	d.cfg.Log.Debug("a worker is asked", "request", r.Id, "job", r.Job, "tokens", len(prompt))
+	d.m.ended.WithLabelValues("delivered").Inc()
+	d.m.evidence.Observe(float64(len(b)))
+	d.cfg.Log.Info("a contract is answered", "request", r.Id, "job", r.Job, "policy", r.Policy, "evidence_bytes", len(b), "took", time.Since(began).Round(time.Millisecond))
 	return nil
 }
 
@@ -103,7 +79,7 @@ func (d *Desk) judge(ctx context.Context, r types.Request) error {
 	if err != nil {
 		return fmt.Errorf("worker of request %d: %w", r.Id, err)
 	}
-	st, err := d.standing(ctx, job, e, r.Index, worker)
+	st, err := d.standing(ctx, r, e, r.Index, worker)
 	if err != nil {
 		return err
 	}
@@ -139,13 +115,4 @@ func (d *Desk) working(id work.JobID) (bool, error) {
 		return false, nil
 	}
 	return p.Phase == scheduler.PhaseRunning, err
-}
-
-// answered is what was asked in a job and what came of it; open says whether more can be.
-func (d *Desk) answered(id work.JobID) (done []infer.Answered, pending int, open bool, err error) {
-	done, pending, err = d.cfg.Models.Answered(id)
-	if errors.Is(err, infer.ErrNotOpen) {
-		return nil, 0, false, nil
-	}
-	return done, pending, err == nil, err
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/cantus-network/cantus/artifact"
-	"github.com/cantus-network/cantus/exact/claim"
 	"github.com/cantus-network/cantus/ledger/x/requests/types"
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 	"github.com/cantus-network/cantus/scheduler"
@@ -34,29 +33,30 @@ type witness struct {
 	proof    work.Proof
 	standing standing
 	operator string
+	key      string // of the answer
 }
 
-// witnesses are the receipts of a request's job that are of whole answers, with how many
+// witnesses are the receipts of a request's job that are of answers, with how many
 // tasks are under way, and whether the job can be asked for more.
-func (d *Desk) witnesses(ctx context.Context, s *state, r types.Request) (ws []*witness, pending int, asks bool, err error) {
+func (d *Desk) witnesses(ctx context.Context, t trade, s *state, r types.Request) (ws []*witness, pending int, asks bool, err error) {
 	job := work.JobID(r.Job)
 	// Before the receipts, so that none is missed that comes in between.
 	if asks, err = d.working(job); err != nil {
 		return nil, 0, false, err
 	}
-	done, pending, open, err := d.answered(job)
+	done, pending, open, err := t.answered(job)
 	if err != nil {
 		return nil, 0, false, err
 	}
 	asks = asks && open
 	results := map[artifact.Digest][]byte{}
 	for _, a := range done {
-		digest := artifact.Sum(a.Result)
-		results[digest] = a.Result
+		digest := artifact.Sum(a.result)
+		results[digest] = a.result
 		if s.stored[digest] {
 			continue
 		}
-		if _, err := d.cfg.Artifacts.Put(ctx, a.Result); err != nil {
+		if _, err := d.cfg.Artifacts.Put(ctx, a.result); err != nil {
 			return nil, 0, false, fmt.Errorf("keep an answer: %w", err)
 		}
 		s.stored[digest] = true
@@ -66,10 +66,10 @@ func (d *Desk) witnesses(ctx context.Context, s *state, r types.Request) (ws []*
 		return nil, 0, false, err
 	}
 	for _, a := range done {
-		if has(sealed, a.Receipt) {
+		if has(sealed, a.receipt) {
 			continue
 		}
-		w, err := newWitness(a.Receipt, a.Task)
+		w, err := newWitness(a.receipt, a.task)
 		if err != nil {
 			return nil, 0, false, err
 		}
@@ -77,18 +77,29 @@ func (d *Desk) witnesses(ctx context.Context, s *state, r types.Request) (ws []*
 	}
 	for _, w := range sealed {
 		digest := w.signed.Receipt.Result
+		if s.lost[digest] || !t.about(r, w.task) {
+			continue
+		}
 		if w.result = results[digest]; w.result == nil {
-			if w.result, err = d.cfg.Artifacts.Get(ctx, digest, claim.MaxResultBytes); errors.Is(err, artifact.ErrNotFound) {
+			if w.result, err = d.cfg.Artifacts.Get(ctx, digest, work.MaxResult); errors.Is(err, artifact.ErrNotFound) {
+				s.lost[digest] = true
 				d.cfg.Log.Warn("what a worker answered is not here any more", "request", r.Id, "result", digest)
 				continue
 			} else if err != nil {
 				return nil, 0, false, err
 			}
 		}
-		if res, err := claim.DecodeResult(w.result); err != nil || res.Finish == claim.Cancelled {
-			continue // only the beginning of an answer
+		key, known := s.keys[digest]
+		if !known {
+			if key, err = t.key(ctx, r, w.task, w.result); err != nil {
+				return nil, 0, false, err
+			}
+			s.keys[digest] = key
 		}
-		if err := d.weigh(ctx, job, w); err != nil {
+		if w.key = key; key == "" {
+			continue
+		}
+		if err := d.weigh(ctx, r, w); err != nil {
 			return nil, 0, false, err
 		}
 		ws = append(ws, w)
@@ -164,7 +175,7 @@ func prove(list []*witness) error {
 }
 
 // weigh finds out how a witness stands, and whose it is.
-func (d *Desk) weigh(ctx context.Context, job work.JobID, w *witness) error {
+func (d *Desk) weigh(ctx context.Context, r types.Request, w *witness) error {
 	operator, err := d.cfg.Ledger.Operator(ctx, w.signed.Receipt.Worker)
 	if errors.Is(err, ErrAbsent) {
 		w.standing = lost
@@ -175,35 +186,29 @@ func (d *Desk) weigh(ctx context.Context, job work.JobID, w *witness) error {
 		return err
 	}
 	w.operator = operator
-	e, err := d.cfg.Ledger.Epoch(ctx, job, w.epoch)
+	e, err := d.cfg.Ledger.Epoch(ctx, work.JobID(r.Job), w.epoch)
 	if errors.Is(err, ErrAbsent) {
 		return nil // sealed, and not on the ledger yet
 	}
 	if err != nil {
 		return err
 	}
-	w.standing, err = d.standing(ctx, job, e, w.proof.Index, w.signed.Receipt.Worker)
+	w.standing, err = d.standing(ctx, r, e, w.proof.Index, w.signed.Receipt.Worker)
 	return err
 }
 
 // standing sees a receipt as the ledger will.
-func (d *Desk) standing(ctx context.Context, job work.JobID, e worktypes.Epoch, index uint64, worker work.PublicKey) (standing, error) {
+func (d *Desk) standing(ctx context.Context, r types.Request, e worktypes.Epoch, index uint64, worker work.PublicKey) (standing, error) {
 	final := e.Status == worktypes.EpochStatus_EPOCH_STATUS_SETTLED
-	if e.Status == worktypes.EpochStatus_EPOCH_STATUS_VOID || e.ShownAt(index) {
+	switch {
+	case e.Doubt(index) != "":
 		return lost, nil
+	case e.Contested(index):
+		return waits, nil
+	case final && r.Policy == types.Safe && r.Terms.AuditsAll() && e.LabelOf(index) == work.Asserted:
+		return lost, nil // nobody looked, and the contract wants that somebody did
 	}
-	if i := e.SampleAt(index); i >= 0 {
-		switch e.Samples[i].Status {
-		case worktypes.SampleStatus_SAMPLE_STATUS_FALSE:
-			return lost, nil
-		case worktypes.SampleStatus_SAMPLE_STATUS_ACCUSED, worktypes.SampleStatus_SAMPLE_STATUS_UNDECIDED:
-			if final {
-				return lost, nil
-			}
-			return waits, nil
-		}
-	}
-	forfeited, err := d.cfg.Ledger.Forfeited(ctx, job, worker)
+	forfeited, err := d.cfg.Ledger.Forfeited(ctx, work.JobID(r.Job), worker)
 	switch {
 	case err != nil:
 		return waits, err
@@ -229,15 +234,15 @@ func choose(policy uint32, ws []*witness) (chosen []*witness, want int) {
 		operators map[string]bool // of those that are not lost
 		counted   map[string]bool // of those that are ready
 	}
-	groups := map[artifact.Digest]*group{}
+	groups := map[string]*group{}
 	for _, w := range ws {
 		if w.standing == lost {
 			continue
 		}
-		g := groups[w.signed.Receipt.Result]
+		g := groups[w.key]
 		if g == nil {
 			g = &group{operators: map[string]bool{}, counted: map[string]bool{}}
-			groups[w.signed.Receipt.Result] = g
+			groups[w.key] = g
 		}
 		g.operators[w.operator] = true
 		if w.standing >= enough && !g.counted[w.operator] {

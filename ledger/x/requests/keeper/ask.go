@@ -12,7 +12,7 @@ import (
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 )
 
-// Request asks a model: it takes the fee, holds what callbacks, delivery and bytes may cost,
+// Request asks a model, or for a page: it takes the fee, holds what callbacks, delivery and bytes may cost,
 // and opens a job with what the work may cost. The job is the payer's, who is refunded when
 // it closes.
 func (k *Keeper) Request(ctx context.Context, a types.Ask) (types.Request, error) {

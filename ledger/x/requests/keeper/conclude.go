@@ -56,7 +56,7 @@ func (k *Keeper) judge(ctx context.Context, r types.Request) (types.Call, error)
 	if e.Status != worktypes.EpochStatus_EPOCH_STATUS_SETTLED {
 		return types.Call{}, types.ErrEarly.Wrapf("request %d: epoch %d of job %d is %s: wait until it has settled", r.Id, e.Number, r.Job, e.Status)
 	}
-	r.Label = e.Label
+	r.Label = string(e.LabelOf(r.Index))
 	if err := k.giveBack(ctx, &r, math.ZeroInt()); err != nil {
 		return types.Call{}, err
 	}

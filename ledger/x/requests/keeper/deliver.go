@@ -28,7 +28,7 @@ func (k *Keeper) Deliver(ctx context.Context, id uint64, evidence []byte, delive
 	if r.Status != types.Status_STATUS_OPEN {
 		return types.Call{}, types.ErrState.Wrapf("request %d takes no answer: %s", id, r.Status)
 	}
-	e, err := types.DecodeEvidence(evidence, int(p.MaxEvidenceBytes))
+	e, err := types.DecodeEvidence(evidence, int(p.MaxEvidenceBytes), r.Speaker)
 	if err != nil {
 		return types.Call{}, err
 	}
@@ -60,10 +60,11 @@ func (k *Keeper) Deliver(ctx context.Context, id uint64, evidence []byte, delive
 	return k.tell(ctx, r)
 }
 
-// write notes an answer. One that is longer than its terms allow is told by its digest.
+// write notes an answer. One that is longer than its terms allow is told by its digest; a page
+// is never, since it leaves out what is too long.
 func (k *Keeper) write(r *types.Request, f finding) {
 	r.Answer, r.Digested = f.answer, false
-	if len(f.answer) > int(r.Terms.MaxAnswerBytes) {
+	if len(f.answer) > types.LongestAnswer(r.Speaker, r.Terms) {
 		h := sha256.Sum256(f.answer)
 		r.Answer, r.Digested = h[:], true
 	}

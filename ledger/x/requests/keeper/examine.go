@@ -1,13 +1,12 @@
 package keeper
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"slices"
 
 	"github.com/cantus-network/cantus/artifact"
-	"github.com/cantus-network/cantus/exact/claim"
 	"github.com/cantus-network/cantus/exact/speaker"
 	"github.com/cantus-network/cantus/ledger/x/requests/types"
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
@@ -33,10 +32,37 @@ type finding struct {
 	final   bool
 }
 
-// claimed is a request's task and what came of it, as the workers signed for them.
+// subject is whom requests are to: a model (models.go), or a reader of pages (pages.go). It
+// is all that differs between the two.
+type subject interface {
+	// units is the most that the work of a request of this size can cost.
+	units(t types.Terms, s types.Size) uint64
+	// reserve is what a request's job must be able to pay.
+	reserve(t types.Terms, policy uint8) uint64
+	// read checks that the evidence's task is the one that the request asks for, and that the
+	// results are ones that it could have and make one answer. It says what each testimony
+	// must be a receipt of, and what the answer is.
+	read(r types.Request, e *types.Evidence) ([]claimed, []byte, error)
+}
+
+// subject returns whom requests with this ID are to, if somebody once made an offer for it.
+func (k *Keeper) subject(ctx context.Context, id []byte) (subject, error) {
+	encoded, err := get(ctx, k.speakers, id, "speaker %x", id)
+	if err != nil {
+		return nil, err
+	}
+	if f, ok := types.FormOf(encoded); ok {
+		return reader{f}, nil
+	}
+	s, err := speaker.Decode(encoded)
+	if err != nil {
+		return nil, fmt.Errorf("read speaker %x: %w", id, err)
+	}
+	return model{s}, nil
+}
+
+// claimed is what came of a request's task, as a worker signed for it.
 type claimed struct {
-	spec   artifact.Digest
-	task   []byte
 	result artifact.Digest
 	units  uint64
 }
@@ -48,7 +74,14 @@ func (k *Keeper) examine(ctx context.Context, r types.Request, e *types.Evidence
 	if want := types.Workers(r.Policy); len(e.Testimonies) != want {
 		return finding{}, types.ErrEvidence.Wrapf("%d testimonies: the policy of request %d wants %d", len(e.Testimonies), r.Id, want)
 	}
-	c, answer, err := k.read(ctx, r, e)
+	who, err := k.subject(ctx, r.Speaker)
+	if err != nil {
+		return finding{}, err
+	}
+	claims, answer, err := who.read(r, e)
+	if err != nil && !types.ErrEvidence.Is(err) {
+		err = types.ErrEvidence.Wrap(err.Error())
+	}
 	if err != nil {
 		return finding{}, err
 	}
@@ -59,7 +92,7 @@ func (k *Keeper) examine(ctx context.Context, r types.Request, e *types.Evidence
 	var f finding
 	var operators []string
 	for i, t := range e.Testimonies {
-		g, operator, err := k.testify(ctx, r, j, c, t)
+		g, operator, err := k.testify(ctx, j, r.Terms.SpecDigest, e.Task, claims[i], t)
 		if err != nil {
 			return finding{}, types.ErrEvidence.Wrapf("testimony %d: %s", i, err.Error())
 		}
@@ -78,72 +111,28 @@ func (k *Keeper) examine(ctx context.Context, r types.Request, e *types.Evidence
 	case !f.final:
 		f.label = work.Asserted
 	}
-	if r.Policy == types.Safe && !f.final {
+	switch {
+	case r.Policy != types.Safe:
+	case !f.final:
 		return finding{}, types.ErrEarly.Wrapf("epoch %d of job %d has not settled: request %d waits until it has", f.epoch, r.Job, r.Id)
+	case r.Terms.AuditsAll() && f.label == work.Asserted:
+		// Draws go by units, so that one receipt of several may be missed by as many of them.
+		return finding{}, types.ErrEvidence.Wrapf("no audit upheld the receipt, and the offer that request %d took says that all are audited: somebody else must answer", r.Id)
 	}
 	return f, nil
 }
 
-// read checks that the task is the one that the request asks for, and the result one that it
-// could have, and spells out the answer.
-func (k *Keeper) read(ctx context.Context, r types.Request, e *types.Evidence) (claimed, []byte, error) {
-	refuse := func(err error) (claimed, []byte, error) { return claimed{}, nil, types.ErrEvidence.Wrap(err.Error()) }
-	who, err := k.speaker(ctx, r.Speaker)
-	if err != nil {
-		return claimed{}, nil, err
-	}
-	task, err := claim.DecodeTask(e.Task)
-	if err != nil {
-		return refuse(err)
-	}
-	want, err := who.Task(task.Prompt, r.Id, r.Sampling.Speakers()).Encode()
-	if err != nil {
-		return refuse(err)
-	}
-	if !bytes.Equal(want, e.Task) {
-		return claimed{}, nil, types.ErrEvidence.Wrapf("the task is not that of request %d: another model, or other parameters", r.Id)
-	}
-	result, err := claim.DecodeResult(e.Result)
-	if err != nil {
-		return refuse(err)
-	}
-	if err := result.Check(task); err != nil {
-		return refuse(err)
-	}
-	if result.Finish == claim.Cancelled {
-		return claimed{}, nil, types.ErrEvidence.Wrap("the result is only the beginning of an answer")
-	}
-	answer, err := spell(who, r, task, result, e.Spelling)
-	if err != nil {
-		return refuse(err)
-	}
-	spec, err := artifact.DigestFromBytes(r.Terms.SpecDigest)
-	if err != nil {
-		return refuse(err)
-	}
-	return claimed{
-		spec: spec, task: e.Task, result: work.Result{Body: e.Result}.Digest(), units: r.Terms.Units(len(task.Prompt), len(result.Output)),
-	}, answer, nil
-}
-
-// spell checks that the prompt's tokens are the request's text and gives the answer's.
-func spell(who *speaker.Speaker, r types.Request, task *claim.Task, result *claim.Result, spelling []byte) ([]byte, error) {
-	sp, err := who.Open(spelling)
-	if err != nil {
-		return nil, err
-	}
-	if err := who.Prompt(r.Prompt, task.Prompt, sp); err != nil {
-		return nil, err
-	}
-	return who.Answer(result.Output, sp)
-}
-
-// testify checks one testimony, and names its worker's operator. It is final once nobody can
-// say anything against it any more.
-func (k *Keeper) testify(ctx context.Context, r types.Request, j worktypes.Job, c claimed, t types.Testimony) (finding, string, error) {
+// testify checks that one testimony is of this task and of what is claimed to have come of it,
+// and names its worker's operator. It is final once nobody can say anything against it any
+// more.
+func (k *Keeper) testify(ctx context.Context, j worktypes.Job, spec, body []byte, c claimed, t types.Testimony) (finding, string, error) {
 	charge(ctx, gasTestimony+uint64(len(t.Proof.Siblings))*gasSibling, "testimony")
 	refuse := func(format string, a ...any) (finding, string, error) {
 		return finding{}, "", types.ErrEvidence.Wrapf(format, a...)
+	}
+	digest, err := artifact.DigestFromBytes(spec)
+	if err != nil {
+		return finding{}, "", err
 	}
 	e, err := k.market.Epoch(ctx, j.Id, t.Epoch)
 	if err != nil {
@@ -153,8 +142,8 @@ func (k *Keeper) testify(ctx context.Context, r types.Request, j worktypes.Job, 
 	if err != nil {
 		return finding{}, "", err
 	}
-	switch task := (work.Task{Job: receipt.Job, Seq: receipt.Seq, Body: c.task}); {
-	case task.DigestOf(c.spec) != receipt.Task:
+	switch task := (work.Task{Job: receipt.Job, Seq: receipt.Seq, Body: body}); {
+	case task.DigestOf(digest) != receipt.Task:
 		return refuse("the receipt is of another task")
 	case receipt.Result != c.result:
 		return refuse("the receipt is of another result")
@@ -173,7 +162,7 @@ func (k *Keeper) testify(ctx context.Context, r types.Request, j worktypes.Job, 
 		return refuse("worker %s has no bond any more, and its receipt may still be found false", receipt.Worker)
 	}
 	f := finding{
-		label: work.Label(e.Label), receipt: sha256.Sum256(t.Receipt), epoch: e.Number, index: t.Proof.Index, worker: w.Key, final: settled,
+		label: e.LabelOf(t.Proof.Index), receipt: sha256.Sum256(t.Receipt), epoch: e.Number, index: t.Proof.Index, worker: w.Key, final: settled,
 	}
 	why, err := k.doubts(ctx, j.Id, e, f.index, f.worker)
 	if err != nil {
@@ -182,25 +171,16 @@ func (k *Keeper) testify(ctx context.Context, r types.Request, j worktypes.Job, 
 	if why != "" {
 		return refuse("%s", why)
 	}
-	if s := statusAt(e, f.index); s == worktypes.SampleStatus_SAMPLE_STATUS_ACCUSED || s == worktypes.SampleStatus_SAMPLE_STATUS_UNDECIDED {
-		return refuse("it was sampled, and its auditors don't uphold it: %s", s)
+	if e.Contested(f.index) {
+		return refuse("it was sampled, and its auditors don't uphold it: %s", e.StatusAt(f.index))
 	}
 	return f, w.Operator, nil
 }
 
 // doubts says why nobody stands for a receipt any more; it is empty where somebody does.
 func (k *Keeper) doubts(ctx context.Context, job uint64, e worktypes.Epoch, index uint64, worker []byte) (string, error) {
-	if e.Status == worktypes.EpochStatus_EPOCH_STATUS_VOID {
-		return "its epoch is void", nil
-	}
-	if e.ShownAt(index) {
-		return "its gateway has shown that it knew it to be wrong", nil
-	}
-	switch s := statusAt(e, index); {
-	case s == worktypes.SampleStatus_SAMPLE_STATUS_FALSE:
-		return "it was found false", nil
-	case s == worktypes.SampleStatus_SAMPLE_STATUS_UNDECIDED && e.Status == worktypes.EpochStatus_EPOCH_STATUS_SETTLED:
-		return "its auditors did not uphold it", nil
+	if why := e.Doubt(index); why != "" {
+		return why, nil
 	}
 	forfeited, err := k.market.Forfeited(ctx, job, worker)
 	if err != nil {
@@ -210,12 +190,4 @@ func (k *Keeper) doubts(ctx context.Context, job uint64, e worktypes.Epoch, inde
 		return "its worker was proved to have cheated in this job", nil
 	}
 	return "", nil
-}
-
-// statusAt is how the audit of a receipt stands; zero where it was not sampled.
-func statusAt(e worktypes.Epoch, index uint64) worktypes.SampleStatus {
-	if i := e.SampleAt(index); i >= 0 {
-		return e.Samples[i].Status
-	}
-	return worktypes.SampleStatus_SAMPLE_STATUS_UNSPECIFIED
 }

@@ -20,23 +20,38 @@ func (w *world) unbroken(t *testing.T, ctx context.Context) {
 	require.Empty(t, m.Broken)
 }
 
-// Whatever is delivered, only the answer that workers signed is taken.
+// Whatever is delivered, only the answer that workers signed is taken, of a model and of a page.
 func FuzzDeliver(f *testing.F) {
-	w := newWorld(f)
-	r := w.request(ask(types.Optimistic))
-	g := w.gateOf(r)
-	n := g.commit(receipted{bodies: said(r, "yes"), worker: "ada/0"}, receipted{bodies: said(r, "yes"), worker: "bob/0"})
-	for i := range 2 {
-		f.Add(g.delivery("gate", g.evidence(place{n, i})).evidence)
+	w := newWorld(f).offerPages("gate")
+	model, body, text := w.request(ask(types.Optimistic)), w.request(fetch(types.Body, types.Optimistic)), w.request(fetch(types.Text, 2))
+	asked := []types.Request{model, body, text}
+	want := map[uint64]string{model.Id: "yes", body.Id: testBody, text.Id: testText}
+	for i, r := range asked {
+		g := w.gateOf(r)
+		list := []receipted{{bodies: said(r, "yes"), worker: "ada/0"}, {bodies: said(r, "yes"), worker: "bob/0"}}
+		if r.Id != model.Id {
+			list = []receipted{seen(r, "ada/0"), seen(r, "bob/0", func(s *sight) { s.rec.Time++ })}
+		}
+		n := g.commit(list...)
+		for j := range 2 {
+			f.Add(uint8(i), g.delivery("gate", g.evidence(place{n, j})).evidence)
+		}
+		f.Add(uint8(i), g.delivery("gate", g.evidence(place{n, 0}, place{n, 1})).evidence)
 	}
-	f.Add(g.delivery("gate", g.evidence(place{n, 0}, place{n, 1})).evidence)
-	f.Fuzz(func(t *testing.T, raw []byte) {
+	f.Fuzz(func(t *testing.T, which uint8, raw []byte) {
+		r := asked[int(which)%len(asked)]
 		ctx, _ := w.ctx.CacheContext()
 		c, err := w.deliver(ctx, delivery{r.Id, raw, "gate"})
 		if err != nil {
 			return
 		}
-		require.Equal(t, "yes", string(c.Answer))
+		answer := string(c.Answer)
+		if r.Id != model.Id {
+			p, err := types.DecodePage(c.Answer)
+			require.NoError(t, err)
+			answer = string(p.Content)
+		}
+		require.Equal(t, want[r.Id], answer)
 		_, err = w.called(ctx, report{r.Id, types.Called{GasUsed: 1}, "gate"})
 		require.NoError(t, err)
 		w.unbroken(t, ctx)
@@ -72,6 +87,9 @@ func FuzzMessages(f *testing.F) {
 		handlerOf(w.msg.UpdateParams), handlerOf(w.msg.Offer), handlerOf(w.msg.WithdrawOffer),
 	}
 	id := speakerID()
+	pages, err := offerPages("gate", types.Text).Marshal()
+	require.NoError(f, err)
+	f.Add(uint8(1), pages)
 	for i, m := range []interface{ Marshal() ([]byte, error) }{
 		&types.MsgUpdateParams{Authority: authority(), Params: types.DefaultParams()}, offer("gate"),
 		&types.MsgWithdrawOffer{Gateway: bech("gate"), Speaker: id[:]},
@@ -98,11 +116,15 @@ func FuzzMessages(f *testing.F) {
 
 // Whatever is asked, the fee's parts sum up and a refused request costs nothing.
 func FuzzRequest(f *testing.F) {
-	w := newWorld(f)
-	f.Add([]byte("what is the ab?"), uint32(20), uint32(500_000), uint32(0), uint32(0), uint64(100_000), uint8(1), int64(1e18))
-	f.Add([]byte{0}, uint32(64), uint32(0), uint32(1), uint32(1), uint64(0), uint8(5), int64(1))
-	f.Fuzz(func(t *testing.T, prompt []byte, tokens, temperature, k, p uint32, gas uint64, policy uint8, fee int64) {
+	w := newWorld(f).offerPages("gate")
+	f.Add([]byte("what is the ab?"), uint8(0), uint32(20), uint32(500_000), uint32(0), uint32(0), uint64(100_000), uint8(1), int64(1e18))
+	f.Add([]byte{0}, uint8(0), uint32(64), uint32(0), uint32(1), uint32(1), uint64(0), uint8(5), int64(1))
+	f.Add([]byte(testURL), uint8(1), uint32(0), uint32(0), uint32(0), uint32(0), uint64(100_000), uint8(1), int64(1e18))
+	f.Fuzz(func(t *testing.T, prompt []byte, reader uint8, tokens, temperature, k, p uint32, gas uint64, policy uint8, fee int64) {
 		a := ask(policy)
+		if reader%3 > 0 {
+			a.Speaker = types.Form(reader % 3).ID()
+		}
 		a.Prompt, a.CallbackGas, a.Fee = prompt, gas, anote(fee)
 		a.Sampling = types.Sampling{MaxTokens: tokens, Temperature: temperature, TopK: k, TopP: p}
 		if gas == 0 {

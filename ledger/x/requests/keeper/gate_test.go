@@ -13,24 +13,33 @@ import (
 	"github.com/cantus-network/cantus/work"
 )
 
-// bodies are a task and what a worker says came of it.
-type bodies struct {
+// bodies are a task and what a worker says came of it: speech of a model, or a sight of a page.
+type bodies interface {
+	encode() (task, result []byte)
+	units() uint64
+	spelling() []byte // what evidence shows besides
+}
+
+// speech is what a model says.
+type speech struct {
 	task   *claim.Task
 	result *claim.Result
 }
 
 // said is an answer to a request with this text.
-func said(r types.Request, text string) bodies {
+func said(r types.Request, text string) speech {
 	prompt := append([]uint32{tokenBegin}, tokensOf(" "+string(r.Prompt))...)
 	out := append(tokensOf(text), tokenEnd)
-	return bodies{voice().Task(prompt, r.Id, r.Sampling.Speakers()), &claim.Result{Output: out, Finish: claim.Stop}}
+	return speech{voice().Task(prompt, r.Id, r.Sampling.Speakers()), &claim.Result{Output: out, Finish: claim.Stop}}
 }
 
-func (b bodies) units() uint64 {
+func (b speech) units() uint64 {
 	return terms().Units(len(b.task.Prompt), len(b.result.Output))
 }
 
-func (b bodies) encode() (task, result []byte) {
+func (b speech) spelling() []byte { return spelling(b.task.Prompt, b.result.Output) }
+
+func (b speech) encode() (task, result []byte) {
 	task, err := b.task.Encode()
 	if err != nil {
 		panic(err)
@@ -226,17 +235,19 @@ type place struct {
 	index int
 }
 
-// evidence shows receipts; the first one's bodies are shown.
+// evidence shows receipts; the first one's bodies are shown, and of pages the others' results.
 func (g *gate) evidence(places ...place) *types.Evidence {
 	g.w.t.Helper()
 	e := &types.Evidence{}
 	for i, p := range places {
 		b := g.epochs[p.epoch-1]
 		e.Testimonies = append(e.Testimonies, types.Testimony{Epoch: p.epoch, Receipt: slices.Clone(b.receipts[p.index]), Proof: g.proof(p.epoch, p.index)})
+		x := b.list[p.index]
+		task, result := x.encode()
 		if i == 0 {
-			x := b.list[p.index]
-			e.Task, e.Result = x.encode()
-			e.Spelling = spelling(x.task.Prompt, x.result.Output)
+			e.Task, e.Result, e.Spelling = task, result, x.spelling()
+		} else if _, page := x.bodies.(sight); page {
+			e.Results = append(e.Results, result)
 		}
 	}
 	return e

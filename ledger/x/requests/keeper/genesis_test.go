@@ -93,6 +93,45 @@ func TestAnAccountThatWasThereBefore(t *testing.T) {
 	require.True(t, a.HasPermission(authtypes.Burner))
 }
 
+// Pages as well: what was offered and asked of readers goes on after an export and an import.
+func TestGenesisRoundTripOfPages(t *testing.T) {
+	w := newWorld(t).offerPages("gate")
+	open, told := w.gateOf(w.request(fetch(types.Text, types.Safe))), w.gateOf(w.request(fetch(types.Body, types.Optimistic)))
+	open.commit(seen(open.r, "ada/0"))
+	told.commit(seen(told.r, "bob/0"))
+	told.deliver(place{1, 0})
+	must(w, w.called, report{told.r.Id, types.Called{GasUsed: 5}, "gate"})
+	w = w.reborn()
+	open.w, told.w = w, w
+	for _, g := range []*gate{open, told} {
+		g.audit(1, pass)
+		g.settle(1)
+	}
+	_, p := open.told(place{1, 0})
+	require.Equal(t, expected(testText), p)
+	must(w, w.called, report{open.r.Id, types.Called{}, "gate"})
+	require.Equal(t, types.Status_STATUS_FINAL, must(w, w.conclude, told.r.Id).Status)
+	w.request(fetch(types.Body, 2))
+	w.check()
+
+	good, err := w.k.ExportGenesis(w.ctx)
+	require.NoError(t, err)
+	require.NoError(t, good.Validate())
+	for words, edit := range map[string]func(*types.GenesisState){
+		"not drawn":         func(g *types.GenesisState) { g.Requests[0].Sampling.MaxTokens = 1 },
+		"max_tokens is 5":   func(g *types.GenesisState) { g.Requests[0].Terms.MaxTokens = 5 },
+		"prompt_units is 1": func(g *types.GenesisState) { g.Offers[0].Terms.PromptUnits, g.Offers[1].Terms.PromptUnits = 1, 1 },
+		"an answer of 3113": func(g *types.GenesisState) { g.Requests[0].Answer = make([]byte, types.PageHead+40+1) },
+		"which is not ther": func(g *types.GenesisState) { g.Speakers = g.Speakers[:0]; g.Offers = nil },
+		"not a speaker":     func(g *types.GenesisState) { g.Speakers = append(g.Speakers, []byte("\x69page/head")) },
+	} {
+		var g types.GenesisState
+		require.NoError(t, w.cdc.UnmarshalJSON(w.cdc.MustMarshalJSON(good), &g))
+		edit(&g)
+		require.ErrorContains(t, g.Validate(), words)
+	}
+}
+
 func TestGenesisThatIsRefused(t *testing.T) {
 	w, _, _ := everywhere(t)
 	good, err := w.k.ExportGenesis(w.ctx)

@@ -85,7 +85,7 @@ func (b *bookkeeper) checkRequest(r types.Request) {
 	want := math.ZeroInt()
 	switch r.Status {
 	case types.Status_STATUS_OPEN:
-		want = r.CallPrice().MulRaw(types.Calls(r.Policy)).Add(r.Terms.DeliveryFee).Add(r.BytePrice.MulRaw(int64(r.Terms.MaxAnswerBytes)))
+		want = r.CallPrice().MulRaw(types.Calls(r.Policy)).Add(r.Terms.DeliveryFee).Add(r.BytePrice.MulRaw(int64(types.LongestAnswer(r.Speaker, r.Terms))))
 	case types.Status_STATUS_ANSWERED:
 		want = r.CallPrice()
 	}

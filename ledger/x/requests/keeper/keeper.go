@@ -1,5 +1,5 @@
-// Package keeper keeps what contracts ask models: it opens a job of the work market for
-// every request, checks the answer that a gateway delivers against what workers signed and
+// Package keeper keeps what contracts ask models, and which pages of the web they ask for: it
+// opens a job of the work market for every request, checks the answer that a gateway delivers against what workers signed and
 // the market found, and says who is to be told.
 //
 //	keeper.go      Keeper: the records and their indexes
@@ -7,6 +7,8 @@
 //	ask.go         Request, Cancel: a request's beginning, and its end at its payer's wish
 //	deliver.go     Deliver, Called: an answer, and how the contract that was told took it
 //	examine.go     what makes evidence an answer
+//	models.go      what is peculiar to requests that ask models
+//	pages.go       what is peculiar to requests for pages
 //	conclude.go    Conclude: answers that became final or were refuted, requests that failed
 //	money.go       what is held of fees and where it goes: the only code that moves coins
 //	invariants.go  the books: what is held against what the requests say
@@ -32,7 +34,6 @@ import (
 	"github.com/cosmos/cosmos-sdk/codec"
 	sdk "github.com/cosmos/cosmos-sdk/types"
 
-	"github.com/cantus-network/cantus/exact/speaker"
 	"github.com/cantus-network/cantus/ledger/x/requests/types"
 )
 
@@ -54,7 +55,7 @@ type Keeper struct {
 
 	schema      collections.Schema
 	params      collections.Item[types.Params]
-	speakers    collections.Map[[]byte, []byte] // encodings, by ID; they stay, for requests name them
+	speakers    collections.Map[[]byte, []byte] // encodings, by ID, and readers' of pages; they stay, for requests name them
 	offers      collections.Map[offerKey, types.Offer]
 	offered     collections.KeySet[offeredBy]
 	nextRequest collections.Sequence
@@ -132,19 +133,6 @@ func get[K, V any](ctx context.Context, m collections.Map[K, V], key K, what str
 		return v, fmt.Errorf("read "+what+": %w", append(args, err)...)
 	}
 	return v, nil
-}
-
-// speaker returns a speaker that somebody once made an offer for.
-func (k *Keeper) speaker(ctx context.Context, id []byte) (*speaker.Speaker, error) {
-	b, err := get(ctx, k.speakers, id, "speaker %x", id)
-	if err != nil {
-		return nil, err
-	}
-	s, err := speaker.Decode(b)
-	if err != nil {
-		return nil, fmt.Errorf("read speaker %x: %w", id, err)
-	}
-	return s, nil
 }
 
 // account reads an address in whatever form the application accepts; its canonical form is

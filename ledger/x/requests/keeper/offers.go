@@ -133,7 +133,7 @@ func (k *Keeper) offersFor(ctx context.Context, speaker []byte) ([]types.Offer, 
 func order(o types.Offer, buyer string, escrow math.Int) *worktypes.MsgOpenJob {
 	t := o.Terms
 	return &worktypes.MsgOpenJob{
-		Buyer: buyer, Gateway: o.Gateway, Cell: t.Cell, Kind: types.Kind, SpecDigest: t.SpecDigest, Escrow: escrow, Price: t.Price,
+		Buyer: buyer, Gateway: o.Gateway, Cell: t.Cell, Kind: types.KindOf(o.Speaker), SpecDigest: t.SpecDigest, Escrow: escrow, Price: t.Price,
 		AuditBps: t.AuditBps, EpochBlocks: t.EpochBlocks, ExpiryBlocks: t.ExpiryBlocks, Uses: t.Uses,
 		MaxGatewayFeeBps: worktypes.BasisPoints, // the fee is part of the price, which the offer names
 	}
@@ -176,7 +176,7 @@ func (k *Keeper) Quote(ctx context.Context, s types.Size) (types.Quote, error) {
 // quote takes the cheapest of the offers that a request fits and whose gateway takes jobs; of
 // several the one with the lowest address.
 func (k *Keeper) quote(ctx context.Context, s types.Size, p types.Params) (types.Quote, error) {
-	who, err := k.speaker(ctx, s.Speaker[:])
+	who, err := k.subject(ctx, s.Speaker[:])
 	if errors.Is(err, types.ErrNotFound) {
 		return types.Quote{}, types.ErrOffer.Wrapf("no gateway answers for speaker %x", s.Speaker)
 	}
@@ -199,8 +199,7 @@ func (k *Keeper) quote(ctx context.Context, s types.Size, p types.Params) (types
 			why = err
 			continue
 		}
-		units := o.Terms.Units(who.MostTokens(int(s.PromptBytes)), int(s.MaxTokens)) * uint64(types.Workers(uint32(s.Policy)))
-		most := o.Terms.Price.Mul(math.NewIntFromUint64(units)).Add(o.Terms.DeliveryFee)
+		most := o.Terms.Price.Mul(math.NewIntFromUint64(who.units(o.Terms, s))).Add(o.Terms.DeliveryFee)
 		fits = append(fits, fitting{quoteOf(o, who, s, price, p), most})
 	}
 	slices.SortStableFunc(fits, func(a, b fitting) int { return a.most.BigIntMut().Cmp(b.most.BigIntMut()) })
@@ -215,17 +214,14 @@ func (k *Keeper) quote(ctx context.Context, s types.Size, p types.Params) (types
 	return types.Quote{}, types.ErrOffer.Wrapf("speaker %x has %d offers, and none takes this request; the last one: %s", s.Speaker, len(list), why.Error())
 }
 
-// quoteOf is what a request must be able to pay by an offer. A gateway keeps as much of the
-// escrow in reserve for a task as any task of the offer could cost, and gives a job up that
-// has less: so much is put in for each time that a worker may have to be asked. What the
-// request's own work does not take comes back.
-func quoteOf(o types.Offer, who *speaker.Speaker, s types.Size, price math.Int, p types.Params) types.Quote {
-	units := o.Terms.Units(who.MostTokens(int(o.Terms.MaxPromptBytes)), int(o.Terms.MaxTokens)) * types.Tries(uint32(s.Policy))
+// quoteOf is what a request must be able to pay by an offer. What its own work does not take
+// of the escrow comes back.
+func quoteOf(o types.Offer, who subject, s types.Size, price math.Int, p types.Params) types.Quote {
 	q := types.Quote{
 		Offer: o, Price: price, Delivery: o.Terms.DeliveryFee,
-		Escrow:   o.Terms.Price.Mul(math.NewIntFromUint64(units)),
+		Escrow:   o.Terms.Price.Mul(math.NewIntFromUint64(who.reserve(o.Terms, s.Policy))),
 		Callback: price.Mul(math.NewIntFromUint64(s.CallbackGas)).MulRaw(types.Calls(uint32(s.Policy))),
-		Bytes:    p.BytePrice.MulRaw(int64(s.PromptBytes) + int64(o.Terms.MaxAnswerBytes)),
+		Bytes:    p.BytePrice.MulRaw(int64(s.PromptBytes) + int64(types.LongestAnswer(o.Speaker, o.Terms))),
 	}
 	q.Fee = q.Escrow.Add(q.Callback).Add(q.Delivery).Add(q.Bytes)
 	return q

@@ -25,7 +25,7 @@ func NewQueryServer(k *Keeper) types.QueryServer { return queryServer{k} }
 // maxPage bounds one page, whatever was asked for.
 const maxPage = 1_000
 
-func page(p *query.PageRequest) *query.PageRequest {
+func paged(p *query.PageRequest) *query.PageRequest {
 	if p == nil {
 		return nil
 	}
@@ -76,7 +76,7 @@ func (q queryServer) Speaker(ctx context.Context, r *types.QuerySpeakerRequest) 
 
 func (q queryServer) Offers(ctx context.Context, r *types.QueryOffersRequest) (*types.QueryOffersResponse, error) {
 	if r.Gateway == "" {
-		list, next, err := query.CollectionPaginate(ctx, q.k.offers, page(r.Pagination),
+		list, next, err := query.CollectionPaginate(ctx, q.k.offers, paged(r.Pagination),
 			func(_ offerKey, o types.Offer) (types.Offer, error) { return o, nil })
 		return &types.QueryOffersResponse{Offers: list, Pagination: next}, err
 	}
@@ -84,7 +84,7 @@ func (q queryServer) Offers(ctx context.Context, r *types.QueryOffersRequest) (*
 	if err != nil {
 		return nil, failed(err)
 	}
-	list, next, err := query.CollectionPaginate(ctx, q.k.offered, page(r.Pagination),
+	list, next, err := query.CollectionPaginate(ctx, q.k.offered, paged(r.Pagination),
 		func(key offeredBy, _ collections.NoValue) (types.Offer, error) {
 			return get(ctx, q.k.offers, collections.Join(key.K2(), gateway), "offer of %s for speaker %x", text, key.K2())
 		}, query.WithCollectionPaginationPairPrefix[sdk.AccAddress, []byte](gateway))
@@ -101,7 +101,7 @@ func (q queryServer) Request(ctx context.Context, r *types.QueryRequestRequest) 
 
 func (q queryServer) Requests(ctx context.Context, r *types.QueryRequestsRequest) (*types.QueryRequestsResponse, error) {
 	if r.Payer == "" && r.Gateway == "" {
-		list, next, err := query.CollectionPaginate(ctx, q.k.requests, page(r.Pagination),
+		list, next, err := query.CollectionPaginate(ctx, q.k.requests, paged(r.Pagination),
 			func(_ uint64, v types.Request) (types.Request, error) { return v, nil })
 		return &types.QueryRequestsResponse{Requests: list, Pagination: next}, err
 	}
@@ -115,7 +115,7 @@ func (q queryServer) Requests(ctx context.Context, r *types.QueryRequestsRequest
 	if err != nil {
 		return nil, failed(err)
 	}
-	list, next, err := query.CollectionPaginate(ctx, listed, page(r.Pagination),
+	list, next, err := query.CollectionPaginate(ctx, listed, paged(r.Pagination),
 		func(key ownedID, _ collections.NoValue) (types.Request, error) { return q.k.Lookup(ctx, key.K2()) },
 		query.WithCollectionPaginationPairPrefix[sdk.AccAddress, uint64](addr))
 	return &types.QueryRequestsResponse{Requests: list, Pagination: next}, err

@@ -13,6 +13,7 @@ import (
 	sdkerrors "github.com/cosmos/cosmos-sdk/types/errors"
 	"github.com/stretchr/testify/require"
 
+	"github.com/cantus-network/cantus/artifact"
 	"github.com/cantus-network/cantus/ledger/chain"
 	"github.com/cantus-network/cantus/ledger/x/requests/types"
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
@@ -30,10 +31,46 @@ type chaos struct {
 	ends  bool            // nobody asks any more
 }
 
-var payers = []string{"payer", "pat", "ron"}
+var (
+	payers  = []string{"payer", "pat", "ron"}
+	readers = []types.Form{types.Body, types.Text}
+)
+
+// truth is what an honest worker finds, a page at whatever time.
+func (c *chaos) truth(r types.Request) bodies {
+	if _, page := types.FormByID(r.Speaker); page {
+		return saw(r, func(s *sight) { s.rec.Time += c.r.Int64N(100_000) })
+	}
+	return said(r, "yes")
+}
+
+// lie is what a liar says instead.
+func (c *chaos) lie(r types.Request) bodies {
+	if _, page := types.FormByID(r.Speaker); page {
+		return saw(r, snows)
+	}
+	return said(r, "a lie")
+}
+
+// snows makes another page of one, whatever is asked for of it.
+func snows(s *sight) {
+	s.content = []byte("It snows.")
+	s.rec.Digest, s.rec.TextDigest, s.rec.Size = artifact.Sum(s.content), artifact.Sum(s.content), uint64(len(s.content))
+}
+
+// true reports whether an answer is the truth.
+func (c *chaos) true(r types.Request, answer []byte) bool {
+	form, page := types.FormByID(r.Speaker)
+	if !page {
+		return string(answer) == "yes"
+	}
+	p, err := types.DecodePage(answer)
+	require.NoError(c.t, err)
+	return p.Digest == form.Digest(saw(r).rec)
+}
 
 func newChaos(t testing.TB, seed uint64) *chaos {
-	w := newWorld(t, func(p *types.Params) { p.MaxOpenPerAccount, p.MaxOffers = 6, 2 })
+	w := newWorld(t, func(p *types.Params) { p.MaxOpenPerAccount, p.MaxOffers = 6, 2 }).offerPages("gate")
 	for _, name := range gateways[1:] {
 		w.gateway(name)
 	}
@@ -90,10 +127,14 @@ func (c *chaos) step() {
 
 func (c *chaos) ask() {
 	a := ask(uint8(c.r.IntN(4)))
+	what := "ask"
+	if a.Prompt = []byte(strings.Repeat("what is ab ", 1+c.r.IntN(3))); c.chance(45) {
+		what, a = "fetch", fetch(pick(c, readers), a.Policy)
+	} else {
+		a.Sampling.MaxTokens = 1 + c.r.Uint32N(70)
+	}
 	who := pick(c, payers)
 	a.From, a.Payer = addr(who), addr(who)
-	a.Prompt = []byte(strings.Repeat("what is ab ", 1+c.r.IntN(3)))
-	a.Sampling.MaxTokens = 1 + c.r.Uint32N(70)
 	a.CallbackGas = 25_000 + c.r.Uint64N(200_000)
 	if c.chance(20) {
 		a.Callback, a.CallbackGas = [20]byte{}, 0
@@ -102,7 +143,7 @@ func (c *chaos) ask() {
 		a.Fee = q.Fee.AddRaw(c.r.Int64N(1000) - 100)
 	}
 	r, err := send(c.world, c.k.Request, a)
-	if c.try(fmt.Sprintf("ask %d", a.Policy), err) {
+	if c.try(fmt.Sprintf("%s %d", what, a.Policy), err) {
 		c.gates = append(c.gates, c.gateOf(r))
 	}
 }
@@ -140,14 +181,12 @@ func (c *chaos) commit() {
 		return
 	}
 	var list []receipted
-	x := receipted{bodies: said(g.r, "yes")}
 	if liar := c.liar(); liar != "" && c.chance(35) {
-		x.worker, x.bodies = liar, said(g.r, "a lie")
-		list = append(list, x)
+		list = append(list, receipted{bodies: c.lie(g.r), worker: liar})
 	} else {
 		for _, name := range []string{"ada/0", "bob/1", "cyd/0"} {
-			if x.worker = name; c.chance(70) {
-				list = append(list, x)
+			if c.chance(70) {
+				list = append(list, receipted{bodies: c.truth(g.r), worker: name})
 			}
 		}
 	}
@@ -177,8 +216,10 @@ func (c *chaos) commit() {
 		find = fail
 	}
 	if g.audit(n, find); lie {
-		g.dispute(n, 0, "anybody")
-		c.done["dispute"]++
+		if types.KindOf(g.r.Speaker) == types.Kind { // auditors' word alone refutes a page
+			g.dispute(n, 0, "anybody")
+			c.done["dispute"]++
+		}
 		c.skip(c.r.Int64N(6))
 	} else if c.chance(50) {
 		g.settle(n)
@@ -214,8 +255,8 @@ func (c *chaos) tell(g *gate, places ...place) {
 	if !c.try(fmt.Sprintf("deliver %d", g.r.Policy), err) {
 		return
 	}
-	lie := string(call.Answer) != "yes"
-	if lie {
+	c.done["deliver of "+types.KindOf(g.r.Speaker)]++
+	if !c.true(g.r, call.Answer) {
 		require.Equal(c.t, types.Status_STATUS_ANSWERED, call.Status, "a lie is told at once or never: %q", call.Answer)
 		require.Equal(c.t, work.Asserted, call.Label)
 		c.lies[g.r.Id] = true
@@ -266,15 +307,20 @@ func (c *chaos) cancelSome() {
 
 func (c *chaos) offerSome() {
 	name, id := pick(c, gateways), speakerID()
+	edit := func(t *types.Terms) {
+		t.Price, t.DeliveryFee = math.NewInt(1_000+c.r.Int64N(1_000)), math.NewInt(c.r.Int64N(1000))
+		t.MaxAnswerBytes, t.ExpiryBlocks = 10+c.r.Uint32N(30), 300
+	}
+	msg := offer(name, edit)
+	if f := pick(c, readers); c.chance(40) {
+		id, msg = f.ID(), offerPages(name, f, edit)
+	}
 	if c.chance(25) {
 		_, err := send(c.world, c.msg.WithdrawOffer, &types.MsgWithdrawOffer{Gateway: bech(name), Speaker: id[:]})
 		c.try("withdraw", err)
 		return
 	}
-	_, err := send(c.world, c.msg.Offer, offer(name, func(t *types.Terms) {
-		t.Price, t.DeliveryFee = math.NewInt(1_000+c.r.Int64N(1_000)), math.NewInt(c.r.Int64N(1000))
-		t.MaxAnswerBytes, t.ExpiryBlocks = 10+c.r.Uint32N(30), 300
-	}))
+	_, err := send(c.world, c.msg.Offer, msg)
 	c.try("offer", err)
 }
 
@@ -324,7 +370,7 @@ func (c *chaos) drain() {
 			require.Equal(c.t, types.Status_STATUS_REFUTED, r.Status, "request %d was told a lie", r.Id)
 		}
 		if len(r.Answer) > 0 {
-			require.Equal(c.t, "yes", string(r.Answer))
+			require.True(c.t, c.true(r, r.Answer), "request %d", r.Id)
 		}
 	}
 	c.check()
@@ -335,7 +381,7 @@ func (c *chaos) drain() {
 }
 
 func TestRandomOperations(t *testing.T) {
-	seeds, steps := uint64(4), 250
+	seeds, steps := uint64(4), 300
 	if testing.Short() {
 		seeds = 2
 	}
@@ -352,7 +398,8 @@ func TestRandomOperations(t *testing.T) {
 	}
 	t.Logf("%v", done)
 	for _, what := range []string{
-		"ask 0", "ask 1", "ask 2", "ask 3", "commit", "dispute", "hide", "deliver 0", "deliver 1", "deliver 2", "conclude", "cancel", "offer", "withdraw",
+		"ask 0", "ask 1", "ask 2", "ask 3", "fetch 0", "fetch 1", "fetch 2", "fetch 3", "commit", "dispute", "hide",
+		"deliver 0", "deliver 1", "deliver 2", "deliver of infer/1", "deliver of crawl/1", "conclude", "cancel", "offer", "withdraw",
 		types.Status_STATUS_REFUTED.String(), types.Status_STATUS_FAILED.String(), types.Status_STATUS_FINAL.String(),
 	} {
 		require.Positive(t, done[what], "nobody managed to %s", what)

@@ -96,7 +96,7 @@ func TestEvidenceThatIsRefused(t *testing.T) {
 	r, other := w.request(ask(types.Optimistic)), w.request(ask(types.Optimistic))
 	g, elsewhere := w.gateOf(r), w.gateOf(other)
 	must(w, w.market.TopUpJob, &worktypes.MsgTopUpJob{Buyer: bech("payer"), Job: r.Job, Amount: notes(1)}) // for many receipts
-	signed := func(edit func(*bodies), receipt func(*work.Receipt)) place {
+	signed := func(edit func(*speech), receipt func(*work.Receipt)) place {
 		b := said(r, "yes")
 		if edit != nil {
 			edit(&b)
@@ -107,22 +107,22 @@ func TestEvidenceThatIsRefused(t *testing.T) {
 	away := elsewhere.commit(receipted{bodies: said(r, "yes"), worker: "ada/0"})
 
 	for words, p := range map[string]place{
-		"not that of request 1: another model": signed(func(b *bodies) { b.task.Model[0]++ }, nil),
-		"other parameters":                     signed(func(b *bodies) { b.task.MaxTokens++ }, nil),
-		"or other parameters":                  signed(func(b *bodies) { b.task.Sampling.Seed[3]++ }, nil),
-		"request 1: another model, or": signed(func(b *bodies) {
+		"not that of request 1: another model": signed(func(b *speech) { b.task.Model[0]++ }, nil),
+		"other parameters":                     signed(func(b *speech) { b.task.MaxTokens++ }, nil),
+		"or other parameters":                  signed(func(b *speech) { b.task.Sampling.Seed[3]++ }, nil),
+		"request 1: another model, or": signed(func(b *speech) {
 			b.task.Stop = nil
 			b.result.Output = b.result.Output[:1]
 			b.result.Finish = claim.Cancelled
 		}, nil),
-		"which has no text":                   signed(func(b *bodies) { b.task.Prompt = append(b.task.Prompt, tokenMute) }, nil),
-		"the text goes on with":               signed(func(b *bodies) { b.task.Prompt[1] = tokensOf("b")[0] }, nil),
-		"last 1 bytes are missing":            signed(func(b *bodies) { b.task.Prompt = b.task.Prompt[:len(b.task.Prompt)-1] }, nil),
-		"that are not the speaker's 1 before": signed(func(b *bodies) { b.task.Prompt = b.task.Prompt[1:] }, nil),
-		"only the beginning of an answer": signed(func(b *bodies) {
+		"which has no text":                   signed(func(b *speech) { b.task.Prompt = append(b.task.Prompt, tokenMute) }, nil),
+		"the text goes on with":               signed(func(b *speech) { b.task.Prompt[1] = tokensOf("b")[0] }, nil),
+		"last 1 bytes are missing":            signed(func(b *speech) { b.task.Prompt = b.task.Prompt[:len(b.task.Prompt)-1] }, nil),
+		"that are not the speaker's 1 before": signed(func(b *speech) { b.task.Prompt = b.task.Prompt[1:] }, nil),
+		"only the beginning of an answer": signed(func(b *speech) {
 			b.result.Output, b.result.Finish = b.result.Output[:1], claim.Cancelled
 		}, nil),
-		`its reason to end is "stop"`: signed(func(b *bodies) { b.result.Finish = claim.Length }, nil),
+		`its reason to end is "stop"`: signed(func(b *speech) { b.result.Finish = claim.Length }, nil),
 		"units, and it took":          signed(nil, func(r *work.Receipt) { r.Units++ }),
 		"is of another task":          signed(nil, func(r *work.Receipt) { r.Task[0]++ }),
 		"is of another result":        signed(nil, func(r *work.Receipt) { r.Result[0]++ }),
@@ -162,7 +162,7 @@ func TestEvidenceThatIsRefused(t *testing.T) {
 		require.ErrorIs(t, err, types.ErrEvidence, words)
 	}
 	raw := g.delivery("gate", g.evidence(good))
-	raw.evidence = append(raw.evidence, 0x28, 1) // a field 5
+	raw.evidence = append(raw.evidence, 0x30, 1) // a field 6
 	refused(w, types.ErrEvidence, "more than evidence", w.deliver, raw)
 	raw.evidence = make([]byte, 128<<10+1)
 	refused(w, types.ErrEvidence, "at most 131072", w.deliver, raw)

@@ -262,7 +262,7 @@ func (w *world) operator(name string) {
 func (w *world) enrollment(worker, operator string) worktypes.Enrollment {
 	sig, err := nodeKey(worker).SignEnrollment(testChain, bech(operator))
 	require.NoError(w.t, err)
-	return worktypes.Enrollment{Key: pub(worker), Kinds: []string{types.Kind}, Bond: notes(100), Signature: sig, Network: "net-" + operator}
+	return worktypes.Enrollment{Key: pub(worker), Kinds: []string{types.PageKind, types.Kind}, Bond: notes(100), Signature: sig, Network: "net-" + operator}
 }
 
 func (w *world) gateway(name string) {

@@ -7,7 +7,7 @@ import (
 	worktypes "github.com/cantus-network/cantus/ledger/x/work/types"
 )
 
-// Kind is the kind of the jobs that answer requests.
+// Kind is the kind of the jobs in which models answer requests.
 const Kind = "infer/1"
 
 // Limits on what offers and requests may carry.
@@ -37,9 +37,9 @@ func CheckID(b []byte) error {
 	return nil
 }
 
-// Check refuses terms under which no request could be answered. Whether the market takes
-// such jobs is for the market to say.
-func (t Terms) Check() error {
+// CheckFor refuses terms under which no request to this speaker could be answered. Whether the
+// market takes such jobs is for the market to say.
+func (t Terms) CheckFor(speaker []byte) error {
 	if err := worktypes.CheckDigest("spec digest", t.SpecDigest); err != nil {
 		return ErrInvalid.Wrap(err.Error())
 	}
@@ -54,18 +54,22 @@ func (t Terms) Check() error {
 	if err := CheckSum("delivery fee", t.DeliveryFee); err != nil {
 		return err
 	}
+	most := sizes{units: MaxUnits, prompt: MaxPrompt, tokens: MaxTokens}
+	if _, ok := FormByID(speaker); ok {
+		most = sizes{prompt: MaxURL} // a page has no tokens, and costs one unit
+	}
 	for _, n := range []struct {
 		name        string
 		value, most uint64
 	}{
-		{"prompt_units", t.PromptUnits, MaxUnits},
-		{"output_units", t.OutputUnits, MaxUnits},
-		{"max_prompt_bytes", uint64(t.MaxPromptBytes), MaxPrompt},
+		{"prompt_units", t.PromptUnits, most.units},
+		{"output_units", t.OutputUnits, most.units},
+		{"max_prompt_bytes", uint64(t.MaxPromptBytes), most.prompt},
 		{"max_answer_bytes", uint64(t.MaxAnswerBytes), MaxAnswer},
-		{"max_tokens", uint64(t.MaxTokens), MaxTokens},
+		{"max_tokens", uint64(t.MaxTokens), most.tokens},
 	} {
-		if n.value < 1 || n.value > n.most {
-			return ErrInvalid.Wrapf("%s is %d, want 1 to %d", n.name, n.value, n.most)
+		if n.value < min(1, n.most) || n.value > n.most {
+			return ErrInvalid.Wrapf("%s is %d, want %d to %d", n.name, n.value, min(1, n.most), n.most)
 		}
 	}
 	if err := worktypes.CheckUses(t.Uses); err != nil {
@@ -73,6 +77,12 @@ func (t Terms) Check() error {
 	}
 	return nil
 }
+
+// sizes are limits that differ between models and pages; what must be 0 has the limit 0.
+type sizes struct{ units, prompt, tokens uint64 }
+
+// AuditsAll reports whether every answer is to be audited.
+func (t Terms) AuditsAll() bool { return t.AuditBps >= worktypes.BasisPoints }
 
 // Takes refuses a request that is too large for the terms.
 func (t Terms) Takes(s Size) error {
@@ -105,11 +115,22 @@ func (s Sampling) Check() error {
 
 // Check refuses a size that no request can have.
 func (s Size) Check(p Params) error {
+	if _, page := FormByID(s.Speaker[:]); page {
+		switch {
+		case s.PromptBytes < 1 || s.PromptBytes > MaxURL:
+			return ErrInvalid.Wrapf("an address of %d bytes, want 1 to %d", s.PromptBytes, MaxURL)
+		case s.MaxTokens != 0:
+			return ErrInvalid.Wrapf("%d tokens are wanted of a page, which has none: want 0", s.MaxTokens)
+		}
+	} else {
+		switch {
+		case s.PromptBytes < 1 || s.PromptBytes > MaxPrompt:
+			return ErrInvalid.Wrapf("a prompt of %d bytes, want 1 to %d", s.PromptBytes, MaxPrompt)
+		case s.MaxTokens < 1 || s.MaxTokens > MaxTokens:
+			return ErrInvalid.Wrapf("%d tokens are wanted, want 1 to %d", s.MaxTokens, MaxTokens)
+		}
+	}
 	switch {
-	case s.PromptBytes < 1 || s.PromptBytes > MaxPrompt:
-		return ErrInvalid.Wrapf("a prompt of %d bytes, want 1 to %d", s.PromptBytes, MaxPrompt)
-	case s.MaxTokens < 1 || s.MaxTokens > MaxTokens:
-		return ErrInvalid.Wrapf("%d tokens are wanted, want 1 to %d", s.MaxTokens, MaxTokens)
 	case s.Policy > MaxPolicy:
 		return ErrInvalid.Wrapf("policy %d: want %d to wait for the challenge window, %d to be told at once, or 2 to %d workers that must agree",
 			s.Policy, Safe, Optimistic, MaxPolicy)
@@ -130,7 +151,23 @@ func (a Ask) Check(p Params) error {
 	if none := a.Callback == [20]byte{}; none != (a.CallbackGas == 0) {
 		return ErrInvalid.Wrapf("callback 0x%x with %d gas: want both or neither", a.Callback, a.CallbackGas)
 	}
-	return a.Sampling.Check()
+	if _, page := FormByID(a.Speaker[:]); page {
+		if err := CheckURL(string(a.Prompt)); err != nil {
+			return err
+		}
+	}
+	return a.Sampling.checkFor(a.Speaker[:])
+}
+
+// checkFor refuses a sampling that no request to this speaker has: pages are not drawn.
+func (s Sampling) checkFor(speaker []byte) error {
+	if _, page := FormByID(speaker); !page {
+		return s.Check()
+	}
+	if s != (Sampling{}) {
+		return ErrInvalid.Wrap("a page is not drawn: want no tokens, no seed and nothing else of sampling")
+	}
+	return nil
 }
 
 // Workers is how many workers' receipts an answer needs.

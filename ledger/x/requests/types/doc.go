@@ -3,6 +3,8 @@
 // The *.pb.go files are generated from proto/cantus/requests/v1 by internal/protogen.
 //
 //	call.go      Ask, Quote, Call, Called: what the precompiled contract and the keeper say to each other
+//	page.go      Form: the readers of pages; addresses, and records as answers to them
+//	answer.go    Page: a page as contracts are told it
 //	evidence.go  DecodeEvidence: what an answer is delivered with
 //	check.go     the checks that messages, requests and genesis share
 //	params.go    DefaultParams, DevnetParams, Params.Validate

@@ -8,9 +8,10 @@ import (
 	"github.com/cantus-network/cantus/work"
 )
 
-// DecodeEvidence reads the one encoding of evidence of at most limit bytes: that of the
-// generated code, with every field in its place once. It looks into nothing that it holds.
-func DecodeEvidence(b []byte, limit int) (*Evidence, error) {
+// DecodeEvidence reads the one encoding of evidence of at most limit bytes for an answer of a
+// speaker: that of the generated code, with every field in its place once. It looks into
+// nothing that it holds.
+func DecodeEvidence(b []byte, limit int, speaker []byte) (*Evidence, error) {
 	if len(b) > limit {
 		return nil, ErrEvidence.Wrapf("%d bytes, at most %d", len(b), limit)
 	}
@@ -35,17 +36,49 @@ func DecodeEvidence(b []byte, limit int) (*Evidence, error) {
 			return nil, ErrEvidence.Wrapf("testimony %d: %s", i, err.Error())
 		}
 	}
-	for _, part := range []struct {
-		name      string
-		size, max int
-	}{
-		{"task", len(e.Task), claim.MaxTaskBytes},
-		{"result", len(e.Result), claim.MaxResultBytes},
-		{"spelling", len(e.Spelling), speaker.MaxSpelling},
-	} {
-		if part.size < 1 || part.size > part.max {
-			return nil, ErrEvidence.Wrapf("a %s of %d bytes, want 1 to %d", part.name, part.size, part.max)
-		}
+	check := e.checkModel
+	if _, page := FormByID(speaker); page {
+		check = e.checkPage
+	}
+	if err := check(); err != nil {
+		return nil, err
 	}
 	return &e, nil
+}
+
+// part is a field of evidence that must be there, and how long it may be.
+type part struct {
+	name  string
+	bytes []byte
+	most  int
+}
+
+func (e *Evidence) checkModel() error {
+	if len(e.Results) > 0 {
+		return ErrEvidence.Wrapf("%d more results: all workers give the same one of a model", len(e.Results))
+	}
+	return checkParts(part{"task", e.Task, claim.MaxTaskBytes}, part{"result", e.Result, claim.MaxResultBytes},
+		part{"spelling", e.Spelling, speaker.MaxSpelling})
+}
+
+// checkPage leaves the content alone: whether it must be there is for the record to say.
+func (e *Evidence) checkPage() error {
+	if want := len(e.Testimonies) - 1; len(e.Results) != want {
+		return ErrEvidence.Wrapf("%d more results, want %d: one of a page for each testimony after the first", len(e.Results), want)
+	}
+	for _, r := range e.Results {
+		if err := checkParts(part{"result", r, work.MaxResult}); err != nil {
+			return err
+		}
+	}
+	return checkParts(part{"task", e.Task, work.MaxTask}, part{"result", e.Result, work.MaxResult})
+}
+
+func checkParts(parts ...part) error {
+	for _, p := range parts {
+		if n := len(p.bytes); n < 1 || n > p.most {
+			return ErrEvidence.Wrapf("a %s of %d bytes, want 1 to %d", p.name, n, p.most)
+		}
+	}
+	return nil
 }

@@ -23,28 +23,61 @@ func evidence() *types.Evidence {
 func TestEvidenceComesBackAsItWas(t *testing.T) {
 	b, err := evidence().Marshal()
 	require.NoError(t, err)
-	e, err := types.DecodeEvidence(b, limit)
+	e, err := types.DecodeEvidence(b, limit, nil)
 	require.NoError(t, err)
 	require.Equal(t, evidence(), e)
-	_, err = types.DecodeEvidence(b, len(b)-1)
+	_, err = types.DecodeEvidence(b, len(b)-1, nil)
 	require.ErrorContains(t, err, "at most")
 	for name, bad := range map[string][]byte{
 		"nothing":            {},
 		"cut":                b[:len(b)-1],
 		"a field twice":      append(append([]byte{}, b...), 0x12, 1, 1),
-		"an unknown field":   append(append([]byte{}, b...), 0x28, 1),
+		"an unknown field":   append(append([]byte{}, b...), 0x30, 1),
 		"fields in disorder": append([]byte{0x22, 1, 3}, b[:len(b)-3]...),
 		"a long varint":      append([]byte{0x8a, 0x00}, b[1:]...),
 	} {
-		_, err := types.DecodeEvidence(bad, limit)
+		_, err := types.DecodeEvidence(bad, limit, nil)
 		require.ErrorIs(t, err, types.ErrEvidence, name)
 	}
 	long := evidence()
 	long.Testimonies[0].Receipt = make([]byte, work.MaxReceipt+1)
 	b, err = long.Marshal()
 	require.NoError(t, err)
-	_, err = types.DecodeEvidence(b, limit)
+	_, err = types.DecodeEvidence(b, limit, nil)
 	require.ErrorContains(t, err, "a receipt of 513 bytes")
+}
+
+// pageEvidence is of two workers who saw a page that has no content.
+func pageEvidence() *types.Evidence {
+	e := evidence()
+	e.Testimonies, e.Spelling, e.Results = append(e.Testimonies, e.Testimonies[0]), nil, [][]byte{{4, 5}}
+	return e
+}
+
+func TestEvidenceOfPages(t *testing.T) {
+	id := types.Text.ID()
+	b, err := pageEvidence().Marshal()
+	require.NoError(t, err)
+	e, err := types.DecodeEvidence(b, limit, id[:])
+	require.NoError(t, err)
+	require.Equal(t, pageEvidence(), e)
+	_, err = types.DecodeEvidence(b, limit, nil)
+	require.ErrorContains(t, err, "1 more results")
+	for words, edit := range map[string]func(*types.Evidence){
+		"0 more results, want 1": func(e *types.Evidence) { e.Results = nil },
+		"2 more results, want 1": func(e *types.Evidence) { e.Results = append(e.Results, []byte{1}) },
+		"a result of 0 bytes":    func(e *types.Evidence) { e.Results[0] = nil },
+		"a task of 0 bytes":      func(e *types.Evidence) { e.Task = nil },
+		"a task of 65537 bytes":  func(e *types.Evidence) { e.Task = make([]byte, work.MaxTask+1) },
+	} {
+		e := pageEvidence()
+		edit(e)
+		b, err := e.Marshal()
+		require.NoError(t, err)
+		_, err = types.DecodeEvidence(b, limit, id[:])
+		require.ErrorIs(t, err, types.ErrEvidence)
+		require.ErrorContains(t, err, words)
+	}
 }
 
 func TestParams(t *testing.T) {
@@ -78,21 +111,31 @@ func TestCodes(t *testing.T) {
 }
 
 func FuzzEvidence(f *testing.F) {
-	b, err := evidence().Marshal()
-	require.NoError(f, err)
-	f.Add(b)
-	two := evidence()
+	two, page := evidence(), pageEvidence()
 	two.Testimonies = append(two.Testimonies, two.Testimonies[0])
-	b, err = two.Marshal()
-	require.NoError(f, err)
-	f.Add(b)
-	f.Fuzz(func(t *testing.T, b []byte) {
-		e, err := types.DecodeEvidence(b, limit)
+	for _, e := range []*types.Evidence{evidence(), two, page, {Testimonies: page.Testimonies[:1], Task: page.Task, Result: page.Result}} {
+		b, err := e.Marshal()
+		require.NoError(f, err)
+		f.Add(b, false)
+		f.Add(b, true)
+	}
+	body := types.Body.ID()
+	f.Fuzz(func(t *testing.T, b []byte, page bool) {
+		var of []byte
+		if page {
+			of = body[:]
+		}
+		e, err := types.DecodeEvidence(b, limit, of)
 		if err != nil {
 			return
 		}
 		again, err := e.Marshal()
 		require.NoError(t, err)
 		require.Equal(t, b, again)
+		if page {
+			require.Len(t, e.Results, len(e.Testimonies)-1)
+		} else {
+			require.Empty(t, e.Results)
+		}
 	})
 }

@@ -23,8 +23,8 @@ func (g *GenesisState) Validate() error {
 	}
 	speakers := map[speaker.ID]bool{}
 	for i, b := range g.Speakers {
-		if _, err := speaker.Decode(b); err != nil {
-			return ErrInvalid.Wrapf("genesis: speaker %d: %v", i, err)
+		if err := CheckSpeaker(b); err != nil {
+			return ErrInvalid.Wrapf("genesis: speaker %d: %s", i, err.Error())
 		}
 		id := speaker.IDOf(b)
 		if speakers[id] {
@@ -41,7 +41,7 @@ func (g *GenesisState) Validate() error {
 			return ErrInvalid.Wrapf("genesis: the offer of %s for speaker %x is for none, or there twice", o.Gateway, o.Speaker)
 		}
 		offers[at] = true
-		if err := o.Terms.Check(); err != nil {
+		if err := o.Terms.CheckFor(o.Speaker); err != nil {
 			return ErrInvalid.Wrapf("genesis: the offer of %s for speaker %x: %s", o.Gateway, o.Speaker, err.Error())
 		}
 	}
@@ -74,7 +74,7 @@ func (r Request) check() error {
 		return ErrInvalid.Wrapf("policy %d", r.Policy)
 	case len(r.Callback) != 0 && len(r.Callback) != 20 || (len(r.Callback) == 0) != (r.CallbackGas == 0) || r.CallbackGas > maxCallbackGas:
 		return ErrInvalid.Wrapf("a callback of %d bytes with %d gas", len(r.Callback), r.CallbackGas)
-	case (len(r.Prompt) > 0) != (r.Status == Status_STATUS_OPEN) || len(r.Prompt) > MaxPrompt || len(r.Answer) > MaxAnswer:
+	case (len(r.Prompt) > 0) != (r.Status == Status_STATUS_OPEN) || len(r.Prompt) > MaxPrompt || len(r.Answer) > max(LongestAnswer(r.Speaker, r.Terms), idSize):
 		return ErrInvalid.Wrapf("%s, with a prompt of %d bytes and an answer of %d", r.Status, len(r.Prompt), len(r.Answer))
 	}
 	if err := worktypes.CheckDigest("digest of its prompt", r.PromptDigest); err != nil {
@@ -91,8 +91,8 @@ func (r Request) check() error {
 			return err
 		}
 	}
-	if err := r.Sampling.Check(); err != nil {
+	if err := r.Sampling.checkFor(r.Speaker); err != nil {
 		return err
 	}
-	return r.Terms.Check()
+	return r.Terms.CheckFor(r.Speaker)
 }

@@ -19,10 +19,11 @@ func (m *MsgUpdateParams) ValidateBasic() error { return m.Params.Validate() }
 
 // ValidateBasic checks the speaker and the terms.
 func (m *MsgOffer) ValidateBasic() error {
-	if _, err := speaker.Decode(m.Speaker); err != nil {
-		return ErrInvalid.Wrap(err.Error())
+	if err := CheckSpeaker(m.Speaker); err != nil {
+		return err
 	}
-	return m.Terms.Check()
+	id := speaker.IDOf(m.Speaker)
+	return m.Terms.CheckFor(id[:])
 }
 
 // ValidateBasic checks the speaker's ID.

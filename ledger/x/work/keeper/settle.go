@@ -88,13 +88,7 @@ func (k *Keeper) settle(ctx context.Context, j *types.Job, e *types.Epoch) error
 
 	label := work.Asserted
 	if upheld(*e) {
-		label = work.Agreed
-		switch {
-		case e.Refereed: // whoever upheld it computed the same bits
-			label = work.Replayed
-		case e.Measured:
-			label = work.Measured
-		}
+		label = e.Audited()
 	}
 	e.Label = string(label)
 	if j.EpochsSettled > 0 {

@@ -124,6 +124,58 @@ func (e Epoch) SampleAt(index uint64) int {
 	})
 }
 
+// StatusAt is how the audit of a receipt stands; zero where it was not drawn.
+func (e Epoch) StatusAt(index uint64) SampleStatus {
+	if i := e.SampleAt(index); i >= 0 {
+		return e.Samples[i].Status
+	}
+	return SampleStatus_SAMPLE_STATUS_UNSPECIFIED
+}
+
+// Doubt says why nobody stands for a receipt of the epoch any more, as far as the epoch knows;
+// it is empty where somebody does.
+func (e Epoch) Doubt(index uint64) string {
+	s := e.StatusAt(index)
+	switch {
+	case e.Status == EpochStatus_EPOCH_STATUS_VOID:
+		return "its epoch is void"
+	case e.ShownAt(index):
+		return "its gateway has shown that it knew it to be wrong"
+	case s == SampleStatus_SAMPLE_STATUS_FALSE:
+		return "it was found false"
+	case s == SampleStatus_SAMPLE_STATUS_UNDECIDED && e.Status == EpochStatus_EPOCH_STATUS_SETTLED:
+		return "its auditors did not uphold it"
+	}
+	return ""
+}
+
+// Contested reports whether auditors did not uphold a receipt and it is not decided yet what
+// that comes to.
+func (e Epoch) Contested(index uint64) bool {
+	s := e.StatusAt(index)
+	return e.Status != EpochStatus_EPOCH_STATUS_SETTLED && (s == SampleStatus_SAMPLE_STATUS_ACCUSED || s == SampleStatus_SAMPLE_STATUS_UNDECIDED)
+}
+
+// LabelOf is how a receipt of the epoch was checked itself. What it is among receipts that
+// were is for the epoch's own label to say.
+func (e Epoch) LabelOf(index uint64) work.Label {
+	if e.Status != EpochStatus_EPOCH_STATUS_SETTLED || e.StatusAt(index) != SampleStatus_SAMPLE_STATUS_UPHELD {
+		return work.Asserted
+	}
+	return e.Audited()
+}
+
+// Audited is what an audit of the epoch's kind comes to where it upholds a receipt.
+func (e Epoch) Audited() work.Label {
+	switch {
+	case e.Refereed: // whoever upheld it computed the same bits
+		return work.Replayed
+	case e.Measured:
+		return work.Measured
+	}
+	return work.Agreed
+}
+
 // FoundByDispute is how many of its samples were not drawn, but shown to be false.
 func (e Epoch) FoundByDispute() int {
 	n := 0
