@@ -33,6 +33,31 @@ func (g *gate) close() worktypes.Job {
 	return worktypes.Job{}
 }
 
+// An offer that has everything audited means each receipt, not most of an epoch: draws go by
+// units, so that a cheap receipt beside a dear one is often missed.
+func TestSafeTakesOnlyWhatWasAudited(t *testing.T) {
+	for try := range 20 {
+		w := newWorld(t)
+		w.skip(int64(try)) // another beacon
+		r := w.request(ask(types.Safe))
+		g := w.gateOf(r)
+		n := g.commit(
+			receipted{bodies: said(r, "the answer the answer"), worker: "ada/0"},
+			receipted{bodies: said(r, "yes"), worker: "bob/0"},
+		)
+		g.audit(n, pass)
+		g.settle(n)
+		if e := w.epoch(r.Job, n); e.StatusAt(1) != worktypes.SampleStatus_SAMPLE_STATUS_UNSPECIFIED {
+			continue
+		}
+		require.Equal(t, string(work.Replayed), w.epoch(r.Job, n).Label, "of what was looked at")
+		g.refused(types.ErrEvidence, "no audit upheld the receipt", g.evidence(place{n, 1}))
+		require.Equal(t, work.Replayed, g.deliver(place{n, 0}).Label)
+		return
+	}
+	t.Fatal("both receipts were always drawn")
+}
+
 func TestASafeAnswer(t *testing.T) {
 	w := newWorld(t)
 	before, gateBefore := w.balance("payer"), w.balance("gate")
