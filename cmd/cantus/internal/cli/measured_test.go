@@ -251,7 +251,7 @@ func TestForeignServersAreMeasured(t *testing.T) {
 		require.NoError(t, err)
 		return r
 	}
-	suspected, began := false, time.Now()
+	began := time.Now()
 	for round := 0; record(liar).Status == types.Status_STATUS_ACTIVE; round++ {
 		require.Less(t, round, 60, "nobody convicted the liar; the ledger has %d against it", suspicion(record(liar)))
 		var asked sync.WaitGroup
@@ -263,17 +263,26 @@ func TestForeignServersAreMeasured(t *testing.T) {
 		}
 		asked.Wait()
 		now := record(liar)
-		suspected = suspected || suspicion(now) > 0
 		t.Logf("round %d after %s: %s with %d against it", round, time.Since(began).Round(time.Second), now.Status, suspicion(now))
 	}
 	r := record(liar)
 	// Jailed, and on a slow machine gone by now.
 	require.Contains(t, []types.Status{types.Status_STATUS_JAILED, types.Status_STATUS_GONE}, r.Status)
 	require.NotZero(t, r.AuditsFailed)
-	require.True(t, suspected, "one answer convicted it")
 	require.True(t, r.Bond.LT(p.MinWorkerBond), "the liar's bond is still %s", r.Bond)
 	account = w.closeTab(tab)
 	require.NotZero(t, account.False)
+	against := 0
+	for _, e := range account.Epochs {
+		r, err := w.Work.Epoch(t.Context(), &types.QueryEpochRequest{Job: uint64(tab.Job), Number: e.Number})
+		require.NoError(t, err)
+		for _, s := range r.Epoch.Samples {
+			if s.Score > 0 {
+				against++
+			}
+		}
+	}
+	require.Greater(t, against, int(p.MeasuredThreshold/p.MeasuredClip), "so few answers convict nobody")
 	for _, e := range account.Earned {
 		require.Equal(t, e.Worker != liar, e.Amount.IsPositive(), "%s was paid %s", e.Worker, e.Amount)
 	}
