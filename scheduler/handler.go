@@ -25,6 +25,7 @@ func (s *Scheduler) Hello(ctx context.Context, key work.PublicKey, r plane.Hello
 		return plane.HelloReply{}, err
 	}
 	if !rec.Active {
+		s.relieve(key)
 		return plane.HelloReply{}, plane.Errorf(plane.CodeDenied, "worker %s is paused, unbonding or jailed on chain %s: see `cantus worker list`", key, s.cfg.Chain)
 	}
 	w := s.worker(key)
@@ -72,6 +73,9 @@ func (s *Scheduler) Lease(ctx context.Context, key work.PublicKey, r plane.Lease
 	for _, g := range w.missing(r.Holding, now, s.cfg.LostAfter) {
 		s.fault(w, faultLost)
 		g.job.takeBack(g.bundle, g.lease, 0.75)
+	}
+	if !rec.Active {
+		s.relieve(key)
 	}
 	s.expire(now)
 

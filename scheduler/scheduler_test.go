@@ -302,6 +302,33 @@ func TestLost(t *testing.T) {
 	require.EqualValues(t, 2, b.Bundles[0].Tasks[0].Attempt)
 }
 
+// What a worker holds that was convicted goes to others as soon as it is heard of, and not
+// when its lease ends.
+func TestConvicted(t *testing.T) {
+	for name, heard := range map[string]func(*hand){
+		"lease": func(h *hand) { require.Empty(t, h.lease(1).Bundles) },
+		"hello": func(h *hand) {
+			_, err := h.w.s.Hello(t.Context(), h.key.Public(), plane.HelloRequest{Kinds: []work.Name{countName}, Capacity: 1})
+			require.ErrorContains(t, err, "jailed")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			liar, honest := w.hand("ann"), w.hand("bob")
+			id := w.job(countSpec{Tasks: 3, Bundle: 3, Units: 1}, 1<<40, 1<<30)
+			w.phase(id, scheduler.PhaseRunning)
+			require.Len(t, liar.lease(1).Bundles, 1)
+			require.Empty(t, honest.lease(1).Bundles)
+			w.m.setActive(liar.key.Public(), false)
+			w.clock.advance(6 * time.Second) // the ledger's record is read again
+			heard(liar)
+			b := honest.lease(1)
+			require.Len(t, b.Bundles, 1)
+			require.EqualValues(t, 2, b.Bundles[0].Tasks[0].Attempt)
+		})
+	}
+}
+
 // TestShare: a worker whose leases run out gets fewer.
 func TestShare(t *testing.T) {
 	w := newWorld(t, nil)

@@ -176,6 +176,26 @@ type held struct {
 	hold
 }
 
+// relieve gives to others what a worker holds that the ledger does not have as active any
+// more: nothing that it reported of it could be taken.
+func (s *Scheduler) relieve(key work.PublicKey) {
+	s.mu.Lock()
+	w := s.workers[key]
+	s.mu.Unlock()
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	all := make([]held, 0, len(w.out))
+	for b, h := range w.out { // order-free: each goes back alone
+		all = append(all, held{b, h})
+	}
+	w.mu.Unlock()
+	for _, g := range all {
+		g.job.takeBack(g.bundle, g.lease, 1)
+	}
+}
+
 // ledgerWorker is the ledger's record of a worker as we last read it.
 type ledgerWorker struct {
 	mu     sync.Mutex
