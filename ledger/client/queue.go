@@ -190,7 +190,7 @@ func (c *Client) sendOne(a *account, from string, msgs []sdk.Msg, most uint64) (
 		a.known = false // whatever happened, ask before the next
 		switch {
 		case errors.Is(err, errReserved) && time.Now().Before(patience) && sleep(ctx, poll):
-			besides++ // a node does not look again at the same transaction
+			besides++
 			continue
 		case tried == tries:
 			return res, err
@@ -201,7 +201,7 @@ func (c *Client) sendOne(a *account, from string, msgs []sdk.Msg, most uint64) (
 		default:
 			return res, err
 		}
-		tried++
+		tried, besides = tried+1, besides+1 // a node does not look again at the same transaction
 	}
 }
 
@@ -233,6 +233,7 @@ func (c *Client) callAll(a *account, from string, round []*errand) (again []*err
 			again = append(again, e)
 			return
 		case wrongNumber(err) && e.tried+1 < tries && sleep(ctx, poll):
+			e.call.again()
 			e.tried++
 			again = append(again, e)
 			return
