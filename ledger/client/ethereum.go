@@ -60,9 +60,6 @@ type contractCall struct {
 	gas  uint64
 }
 
-// again makes of the call one that the ledger does not take for one that it has refused.
-func (c *contractCall) again() { c.gas++ }
-
 // Call sends a transaction to a contract and waits until it is in a block. Calls that several
 // callers make with one key may be in the same block, in any order. ErrReverted means that the
 // contract said no: where that shows before anything is sent, it costs nothing.
@@ -76,19 +73,15 @@ func (e *Contracts) Call(ctx context.Context, to common.Address, data []byte) (T
 		return TxResult{}, fmt.Errorf("call the contract %s as %s: %w", to, e.from, err)
 	}
 	gas += gas*gasMargin/100 + gasExtra
-	return e.c.run(a, e.from, &errand{ctx: ctx, call: &contractCall{e, to, data, gas}})
+	return e.c.run(a, &errand{ctx: ctx, call: &contractCall{e, to, data, gas}})
 }
 
-// pass gives the call to the ledger, under the account's next number.
-func (c *contractCall) pass(ctx context.Context, a *account) (TxResult, error) {
+// pass gives the call to the ledger, under the account's next number, at a price of gas.
+func (c *contractCall) pass(ctx context.Context, a *account, price sdkmath.LegacyDec) (TxResult, error) {
 	if !a.known {
 		if err := c.c.refresh(ctx, a); err != nil {
 			return TxResult{}, err
 		}
-	}
-	price, err := c.c.gasPrice(ctx)
-	if err != nil {
-		return TxResult{}, err
 	}
 	fee := price.Ceil().TruncateInt()
 	raw, err := c.sign(a, &ethtypes.DynamicFeeTx{

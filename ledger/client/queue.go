@@ -45,8 +45,10 @@ type account struct {
 	waiting []*errand
 	busy    bool // somebody works the queue off
 
+	name string
+	addr sdk.AccAddress
+
 	// Of whoever works the queue off.
-	addr     sdk.AccAddress
 	number   uint64
 	sequence uint64
 	known    bool // number and sequence are those of the ledger
@@ -73,7 +75,7 @@ func (e *errand) end(res TxResult, err error) {
 
 // run queues an errand and waits for its end, or for its context's. An errand that is under
 // way by then may still take effect.
-func (c *Client) run(a *account, from string, e *errand) (TxResult, error) {
+func (c *Client) run(a *account, e *errand) (TxResult, error) {
 	e.done, e.patience = make(chan struct{}), time.Now().Add(confirmWait)
 	for _, m := range e.msgs {
 		e.bytes += proto.Size(m)
@@ -82,7 +84,7 @@ func (c *Client) run(a *account, from string, e *errand) (TxResult, error) {
 	a.waiting = append(a.waiting, e)
 	if !a.busy {
 		a.busy = true
-		go c.workOff(a, from)
+		go c.workOff(a)
 	}
 	a.mu.Unlock()
 	select {
@@ -100,7 +102,7 @@ func (c *Client) run(a *account, from string, e *errand) (TxResult, error) {
 }
 
 // workOff takes rounds of errands until none waits.
-func (c *Client) workOff(a *account, from string) {
+func (c *Client) workOff(a *account) {
 	for {
 		a.mu.Lock()
 		round := a.next()
@@ -110,12 +112,12 @@ func (c *Client) workOff(a *account, from string) {
 		case len(round) == 0:
 			return
 		case round[0].call != nil:
-			again := c.callAll(a, from, round)
+			again := c.callAll(a, round)
 			a.mu.Lock()
 			a.waiting = append(again, a.waiting...)
 			a.mu.Unlock()
 		default:
-			c.sendAll(a, from, round)
+			c.sendAll(a, round)
 		}
 	}
 }
@@ -144,7 +146,7 @@ func goesAlong(e *errand, round []*errand, bytes int) bool {
 
 // sendAll sends the messages of all errands in one transaction. Where the ledger refuses it,
 // whose fault that is shows by sending halves of them.
-func (c *Client) sendAll(a *account, from string, round []*errand) {
+func (c *Client) sendAll(a *account, round []*errand) {
 	var msgs []sdk.Msg
 	for _, e := range round {
 		msgs = append(msgs, e.msgs...)
@@ -153,12 +155,12 @@ func (c *Client) sendAll(a *account, from string, round []*errand) {
 	if len(round) > 1 {
 		most = maxTogetherGas
 	}
-	res, err := c.sendOne(a, from, msgs, most)
+	res, err := c.sendOne(a, msgs, most)
 	var refused *Error
 	if len(round) > 1 && (errors.As(err, &refused) || errors.Is(err, errTooMuch)) {
 		half := len(round) / 2
-		c.sendAll(a, from, round[:half])
-		c.sendAll(a, from, round[half:])
+		c.sendAll(a, round[:half])
+		c.sendAll(a, round[half:])
 		return
 	}
 	first := 0
@@ -170,17 +172,17 @@ func (c *Client) sendAll(a *account, from string, round []*errand) {
 			e.end(own, nil)
 			continue
 		}
-		e.end(own, fmt.Errorf("send %s as %s: %w", kinds(e.msgs), from, err))
+		e.end(own, fmt.Errorf("send %s as %s: %w", kinds(e.msgs), a.name, err))
 	}
 }
 
 // sendOne sends a transaction, as often as there is hope.
-func (c *Client) sendOne(a *account, from string, msgs []sdk.Msg, most uint64) (TxResult, error) {
+func (c *Client) sendOne(a *account, msgs []sdk.Msg, most uint64) (TxResult, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, roundTime)
 	defer cancel()
 	more, besides, patience := uint64(1), uint64(0), time.Now().Add(confirmWait)
 	for tried := 1; ; {
-		res, err := c.send(ctx, from, a, msgs, more, most, besides)
+		res, err := c.send(ctx, a, msgs, more, most, besides)
 		if err == nil {
 			if got := len(res.responses); got != len(msgs) {
 				return res, fmt.Errorf("transaction %s has %d responses to %d messages", res.Hash, got, len(msgs))
@@ -218,7 +220,7 @@ func wrongNumber(err error) bool {
 
 // callAll has all errands' calls made, by transactions with numbers in a row, and returns
 // those to be made again.
-func (c *Client) callAll(a *account, from string, round []*errand) (again []*errand) {
+func (c *Client) callAll(a *account, round []*errand) (again []*errand) {
 	ctx, cancel := context.WithTimeout(c.ctx, roundTime)
 	defer cancel()
 	type sent struct {
@@ -227,21 +229,27 @@ func (c *Client) callAll(a *account, from string, round []*errand) (again []*err
 	}
 	var out []sent
 	fail := func(e *errand, res TxResult, err error) {
-		switch {
-		case errors.Is(err, errReserved) && time.Now().Before(e.patience) && sleep(ctx, poll):
-			e.call.again()
-			again = append(again, e)
-			return
-		case wrongNumber(err) && e.tried+1 < tries && sleep(ctx, poll):
-			e.call.again()
+		hope := errors.Is(err, errReserved) && time.Now().Before(e.patience)
+		if !hope && wrongNumber(err) {
 			e.tried++
+			hope = e.tried < tries
+		}
+		if hope && sleep(ctx, poll) {
+			e.call.gas++ // a node does not look again at the same transaction
 			again = append(again, e)
 			return
 		}
-		e.end(res, fmt.Errorf("call the contract %s as %s: %w", e.call.to, from, err))
+		e.end(res, fmt.Errorf("call the contract %s as %s: %w", e.call.to, a.name, err))
+	}
+	price, err := c.gasPrice(ctx)
+	if err != nil {
+		for _, e := range round {
+			fail(e, TxResult{}, err)
+		}
+		return again
 	}
 	for i, e := range round {
-		res, err := e.call.pass(ctx, a)
+		res, err := e.call.pass(ctx, a, price)
 		if err != nil {
 			// Those after it would come with numbers that are not theirs yet.
 			a.known = false

@@ -120,7 +120,7 @@ func (c *Client) Send(ctx context.Context, from string, msgs ...sdk.Msg) (TxResu
 	if err != nil {
 		return TxResult{}, err
 	}
-	return c.run(a, from, &errand{ctx: ctx, msgs: msgs})
+	return c.run(a, &errand{ctx: ctx, msgs: msgs})
 }
 
 func (c *Client) account(name string) (*account, error) {
@@ -132,7 +132,7 @@ func (c *Client) account(name string) (*account, error) {
 	defer c.mu.Unlock()
 	a := c.accounts[name]
 	if a == nil {
-		a = &account{addr: addr}
+		a = &account{name: name, addr: addr}
 		c.accounts[name] = a
 	}
 	return a, nil
@@ -140,7 +140,7 @@ func (c *Client) account(name string) (*account, error) {
 
 // send is one attempt, with so many times the gas that a trial took, unless that is above the
 // most, and a little besides.
-func (c *Client) send(ctx context.Context, from string, a *account, msgs []sdk.Msg, more, most, besides uint64) (TxResult, error) {
+func (c *Client) send(ctx context.Context, a *account, msgs []sdk.Msg, more, most, besides uint64) (TxResult, error) {
 	if !a.known {
 		if err := c.refresh(ctx, a); err != nil {
 			return TxResult{}, err
@@ -151,7 +151,7 @@ func (c *Client) send(ctx context.Context, from string, a *account, msgs []sdk.M
 		return TxResult{}, err
 	}
 	f := tx.Factory{}.
-		WithTxConfig(c.enc.Tx).WithKeybase(c.ring).WithFromName(from).WithChainID(c.chainID).
+		WithTxConfig(c.enc.Tx).WithKeybase(c.ring).WithFromName(a.name).WithChainID(c.chainID).
 		WithAccountNumber(a.number).WithSequence(a.sequence).
 		WithSignMode(signing.SignMode_SIGN_MODE_DIRECT).
 		WithSimulateAndExecute(true)
@@ -174,7 +174,7 @@ func (c *Client) send(ctx context.Context, from string, a *account, msgs []sdk.M
 	if err != nil {
 		return TxResult{}, fmt.Errorf("build the transaction: %w", err)
 	}
-	if err := tx.Sign(ctx, f, from, builder, true); err != nil {
+	if err := tx.Sign(ctx, f, a.name, builder, true); err != nil {
 		return TxResult{}, fmt.Errorf("sign the transaction: %w", err)
 	}
 	raw, err := c.enc.Tx.TxEncoder()(builder.GetTx())
